@@ -1,0 +1,95 @@
+//! The `supervisor` section, our own: the life of the plugin processes.
+
+use crate::config::{CommandLine, Dur};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Life of the plugin processes.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Supervisor {
+    /// How long plugins serve on after the supervisor's death before they drain and exit.
+    pub adopt_timeout: Dur,
+    /// What a plugin that cannot start means for the others.
+    pub start: StartPolicy,
+    /// Restarts of a plugin that dies.
+    pub restart: Restart,
+    /// The directory of the control sockets.
+    pub control: Control,
+    /// Settings of single plugin processes, by plugin name.
+    pub plugins: BTreeMap<String, PluginProcess>,
+}
+
+/// What a plugin that cannot start means for the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartPolicy {
+    /// The whole start fails, with exit code 1.
+    #[default]
+    FailFast,
+    /// The others start; the failed one is retried with backoff.
+    KeepGoing,
+}
+
+/// Restarts of a plugin that dies before it is ready or within a second after; any other death is followed by a restart at once.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Restart {
+    /// Wait before the second restart; doubled for each further one, up to 30s.
+    pub backoff: Dur,
+    /// Early deaths within `window` after which the plugin is given up.
+    pub max: u64,
+    /// The time in which early deaths are counted.
+    pub window: Dur,
+}
+
+/// The directory of the control sockets.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Control {
+    /// Path; empty means a directory under XDG_RUNTIME_DIR or /run.
+    pub dir: String,
+    /// Group that may use the sockets besides our own user.
+    pub group: String,
+    /// Users that may use the sockets besides our own.
+    pub allow_users: Vec<String>,
+}
+
+/// One plugin's process.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct PluginProcess {
+    /// Command of a custom plugin; any program that speaks `rr.control.v1`.
+    pub command: CommandLine,
+    /// Path of a bundled plugin's binary, instead of the one that is looked for.
+    pub binary: String,
+    /// Variables for the process; names are upper-cased.
+    pub env: BTreeMap<String, String>,
+    /// User that runs the process; needs root.
+    pub user: String,
+    /// Prefixes of the RPC methods that a custom plugin answers.
+    pub rpc_prefixes: Vec<String>,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self {
+            adopt_timeout: Dur::secs(2),
+            start: StartPolicy::default(),
+            restart: Restart::default(),
+            control: Control::default(),
+            plugins: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            backoff: Dur(std::time::Duration::from_millis(250)),
+            max: 5,
+            window: Dur::secs(60),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What the supervisor and every plugin share.
+//!
+//! - [`frame`]: the goridge frame, checked, parsed and encoded; pure
+//! - [`relay`]: the byte channel between us and one worker
+//! - [`worker`]: one PHP process: spawn, handshake, exchange, stop
+//! - [`pool`]: the workers of one plugin and who gets which of them
+//! - [`config`]: `.rr.yaml` and `rr.toml`: loading, checking, the typed sections
+//! - [`control`]: the contract `rr.control.v1` between supervisor and plugins
+//! - [`listen`]: addresses and listening sockets, inherited or bound
+//! - [`plugin`]: `run()`, what every plugin's `main` calls
+//! - [`shutdown`]: begin, force, done
+//! - [`telemetry`]: log lines and metrics
+
+pub mod config;
+pub mod control;
+pub mod frame;
+pub mod listen;
+pub mod plugin;
+pub mod pool;
+pub mod relay;
+pub mod shutdown;
+pub mod telemetry;
+pub mod worker;
+
+/// The RoadRunner release whose behaviour we take over: what `--version`, `RR_VERSION` and `rpc.Version` say.
+pub const COMPATIBLE_VERSION: &str = "2025.1.15";

@@ -1,0 +1,67 @@
+//! `run()`: what every plugin's `main` calls, and the phases of a plugin's life.
+
+use crate::{config::Config, listen::Listeners, pool::Pool};
+use bytes::Bytes;
+use std::{future::Future, process::ExitCode, sync::Arc, time::Instant};
+use tokio::runtime::Handle;
+
+/// What a plugin is given at its start.
+#[derive(Debug)]
+pub struct Context {
+    /// The whole configuration.
+    pub config: Arc<Config>,
+    /// The listening sockets that were handed over.
+    pub listeners: Listeners,
+    /// The runtimes that move frames and connections: one current-thread runtime a thread, at least one. The main
+    /// thread's own runtime, on which `start` runs, spawns processes and serves the control socket.
+    pub runtimes: Vec<Handle>,
+}
+
+/// Why a plugin cannot start, in one readable text of one or more lines.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+/// An RPC call's failure; the text goes to the caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CallError(pub String);
+
+/// A plugin: what the shared runtime asks of it.
+pub trait Plugin: Send + Sync + Sized + 'static {
+    /// Its name, which is also its section's.
+    const NAME: &'static str;
+
+    /// Number of frame runtimes that it wants.
+    fn threads(_config: &Config) -> usize {
+        1
+    }
+
+    /// Brings everything up; when it returns the plugin is ready.
+    fn start(context: Context) -> impl Future<Output = Result<Self, StartError>> + Send;
+
+    /// The pools whose workers are listed, reset, added and removed, by name; most plugins have one, under their own name.
+    fn pools(&self) -> Vec<(&str, &Pool)>;
+
+    /// Stops taking work, and returns when what runs has finished, or at the deadline.
+    fn drain(&self, deadline: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Stops the workers and lets go of everything else.
+    fn stop(self, deadline: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Answers one RPC method (the part after the plugin's prefix); codec is the request's codec flag.
+    fn call(&self, method: &str, _codec: u8, _body: Bytes) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        let error = CallError(format!("rpc: can't find method {method}"));
+        async move { Err(error) }
+    }
+
+    /// The plugin's own metrics in Prometheus' text form; those of its pools are added by the runtime.
+    fn metrics(&self) -> String {
+        String::new()
+    }
+}
+
+/// Runs a plugin to its end: under a supervisor (environment `RR_CONTROL`) or alone (`--config`).
+pub fn run<P: Plugin>() -> ExitCode {
+    unimplemented!()
+}
