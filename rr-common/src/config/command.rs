@@ -1,4 +1,4 @@
-//! A command as the configuration gives it: one string, split at spaces without any quoting, or a list.
+//! A command as the configuration gives it: one text, split without any quoting, or a list.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,10 +9,18 @@ use std::borrow::Cow;
 pub struct CommandLine(pub Vec<String>);
 
 impl CommandLine {
-    /// Splits at runs of spaces, as RoadRunner does: a quote is an ordinary character. An argument with a space needs the list form.
+    /// Splits at runs of spaces: a quote is an ordinary character, an argument with a space needs the list form.
+    ///
+    /// RoadRunner splits at commas first and then takes what stands before the first comma as the program. That is what
+    /// `php,worker.php` (Laravel Octane's form) means, and it is kept where it can work: when no space comes before the
+    /// first comma. In `php worker.php a,b` it never could, so there the comma is an ordinary character.
     pub fn split(text: &str) -> Self {
+        let text = text.trim();
+        let listed = text.find(',').is_some_and(|comma| !text[..comma].contains(' '));
+        let separator = if listed { ',' } else { ' ' };
         Self(
-            text.split(' ')
+            text.split(separator)
+                .map(str::trim)
                 .filter(|part| !part.is_empty())
                 .map(str::to_owned)
                 .collect(),
@@ -57,5 +65,24 @@ impl JsonSchema for CommandLine {
             "format": "command",
             "description": "a string, split at spaces, or a list"
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CORE-14.
+    #[test]
+    fn a_text_is_split_at_spaces_or_commas() {
+        for (text, words) in [
+            ("php worker.php", &["php", "worker.php"][..]),
+            (" php  'a b' ", &["php", "'a", "b'"]),
+            ("php,/srv/a b/worker.php", &["php", "/srv/a b/worker.php"]),
+            ("php worker.php a,b", &["php", "worker.php", "a,b"]),
+            ("", &[]),
+        ] {
+            assert_eq!(CommandLine::split(text).0, words, "{text}");
+        }
     }
 }

@@ -1,9 +1,34 @@
 //! Configuration: one file, or several by `include`, resolved to one typed [`Config`].
+//!
+//! The way of a file: `yaml`, `json` or `toml` read it into a tree of [`Node`]s that know their lines; `interpolate`
+//! expands variables, `overrides` sets what `-o` says, `load` merges the includes; `coerce` walks the tree along the
+//! `schema` (generated from the types in [`section`]), converts values weakly and reports wrong types and unknown keys;
+//! `references` looks for dead references; what remains deserializes into [`Config`].
 
+mod check;
+mod coerce;
 mod command;
+mod diagnostic;
+mod dotenv;
 mod duration;
+mod interpolate;
+mod json;
+mod load;
+mod node;
+mod overrides;
+mod references;
+mod scalar;
+mod schema;
 pub mod section;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod yaml;
 
 pub use command::CommandLine;
+pub use diagnostic::{Diagnostic, Diagnostics, Findings};
 pub use duration::Dur;
+pub use load::{LoadOptions, Loaded, check, load, parse_text};
+pub use node::{Node, Origin, Source, Value};
+pub use schema::schema_text;
 pub use section::Config;

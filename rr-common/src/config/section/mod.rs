@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Version of the file's format: "3", or "2.7" for older files.
     pub version: String,
+    /// Further files, relative to the working directory; their sections replace those here.
+    pub include: Vec<String>,
+    /// A dotenv file beside this one, read with `-e`.
+    pub envfile: String,
     /// Where PHP calls the server.
     pub rpc: Option<Rpc>,
     /// The PHP command and its surroundings.

@@ -1,0 +1,290 @@
+//! Walks a tree along the schema: converts values weakly, as the reference does ("4" is 4, 1 is true, a text with commas is
+//! a list), and gathers every wrong type and unknown key on the way. What remains fits the typed sections exactly; a value
+//! that does not convert is reported and left out.
+
+use super::{
+    check,
+    command::CommandLine,
+    diagnostic::{Diagnostic, Findings},
+    duration::Dur,
+    node::{Node, Value},
+    scalar,
+    schema::{Format, Section, Type},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Converts one value; nothing remains of a null and of what does not convert.
+pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings) -> Option<Node> {
+    if node.is_null() {
+        return None;
+    }
+    let value = match ty {
+        Type::Any => Ok(node.value.clone()),
+        Type::Bool => boolean(&node.value),
+        Type::Int { min, max } => integer(&node.value, *min, *max),
+        Type::Float => float(&node.value),
+        Type::Text { format } => text(&node.value, *format),
+        Type::OneOf(names) => one_of(&node.value, names),
+        Type::Duration => duration(node, path, findings),
+        Type::Command => command(node),
+        Type::List(item) => list(node, item, path, findings),
+        Type::Map(_) | Type::Section(_) | Type::Driver(_) => {
+            let entries = mapping(node, path, findings);
+            entries.map(|entries| match ty {
+                Type::Map(item) => Value::Map(names(entries, item, path, findings)),
+                Type::Section(fields) => Value::Map(section(entries, fields, path, findings)),
+                Type::Driver(drivers) => driver(node, entries, drivers, path, findings).unwrap_or_default(),
+                _ => Value::Null,
+            })
+        }
+    };
+    match value {
+        Ok(Value::Null) => None,
+        Ok(value) => Some(Node::new(value, node.origin.clone())),
+        Err(message) => {
+            findings.errors.push(Diagnostic::at(&node.origin, path, message));
+            None
+        }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    match path {
+        "" => key.to_owned(),
+        _ => format!("{path}.{key}"),
+    }
+}
+
+fn expected(what: &str, found: &Value) -> String {
+    format!("expected {what}, found {}", found.describe())
+}
+
+fn boolean(value: &Value) -> Result<Value, String> {
+    Ok(Value::Bool(match value {
+        Value::Bool(b) => *b,
+        Value::Int(n) => *n != 0,
+        Value::Float(x) => *x != 0.0,
+        Value::Text(text) => match text.as_str() {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+            "0" | "f" | "F" | "false" | "FALSE" | "False" | "" => false,
+            _ => return Err(expected("true or false", value)),
+        },
+        _ => return Err(expected("true or false", value)),
+    }))
+}
+
+fn integer(value: &Value, min: i128, max: i128) -> Result<Value, String> {
+    let wrong = || expected("a whole number", value);
+    let n = match value {
+        Value::Bool(b) => i128::from(*b),
+        Value::Int(n) => *n,
+        // Whole and within the 53 bits in which floats are exact.
+        Value::Float(x) if x.fract() == 0.0 && x.abs() < 9e15 => *x as i128,
+        Value::Text(text) if text.is_empty() => 0,
+        Value::Text(text) => match scalar::resolve(text.trim().to_owned()) {
+            Value::Int(n) => n,
+            _ => return Err(wrong()),
+        },
+        _ => return Err(wrong()),
+    };
+    if n < min {
+        return Err(format!("must be at least {min}, found {n}"));
+    }
+    if n > max {
+        return Err(format!("must be at most {max}, found {n}"));
+    }
+    Ok(Value::Int(n))
+}
+
+fn float(value: &Value) -> Result<Value, String> {
+    let x = match value {
+        Value::Bool(b) => f64::from(u8::from(*b)),
+        Value::Int(n) => *n as f64,
+        Value::Float(x) => *x,
+        Value::Text(text) => text.trim().parse().map_err(|_| expected("a number", value))?,
+        _ => return Err(expected("a number", value)),
+    };
+    match x.is_finite() {
+        true => Ok(Value::Float(x)),
+        false => Err(expected("a finite number", value)),
+    }
+}
+
+fn text(value: &Value, format: Format) -> Result<Value, String> {
+    if matches!(value, Value::List(_) | Value::Map(_)) {
+        return Err(expected("a text", value));
+    }
+    let text = scalar::to_text(value);
+    let wrong = match format {
+        Format::Plain => None,
+        Format::Address => check::bad_address(&text),
+        Format::Addresses => text.split(',').find_map(|one| check::bad_address(one.trim())),
+    };
+    wrong.map_or(Ok(Value::Text(text)), Err)
+}
+
+fn one_of(value: &Value, names: &[String]) -> Result<Value, String> {
+    match value {
+        Value::Text(text) if names.contains(text) => Ok(value.clone()),
+        _ => Err(expected(&format!("one of {}", names.join(", ")), value)),
+    }
+}
+
+fn duration(node: &Node, path: &str, findings: &mut Findings) -> Result<Value, String> {
+    let value = &node.value;
+    let wrong = || expected("a duration such as 30s, 5m or 1h30m", value);
+    let (dur, bare) = match value {
+        Value::Int(n) => {
+            let n = u64::try_from(*n).map_err(|_| wrong())?;
+            (Dur(Duration::from_nanos(n)), true)
+        }
+        Value::Text(text) => {
+            let dur = text.parse::<Dur>().map_err(|_| wrong())?;
+            (dur, text.bytes().all(|b| b.is_ascii_digit()))
+        }
+        _ => return Err(wrong()),
+    };
+    if bare && !dur.is_zero() && dur.get() < Duration::from_millis(1) {
+        let n = dur.get().as_nanos();
+        let message = format!("a number without unit means nanoseconds, found {n}");
+        let warning = Diagnostic::at(&node.origin, path, message).help(format!("did you mean `{n}s`?"));
+        findings.warnings.push(warning);
+    }
+    Ok(value.clone())
+}
+
+fn command(node: &Node) -> Result<Value, String> {
+    let wrong = || expected("a command: a text or a list of texts", &node.value);
+    let words = match &node.value {
+        Value::Text(text) => CommandLine::split(text).0,
+        Value::List(items) => {
+            let words = items.iter().map(|item| match item.value {
+                Value::List(_) | Value::Map(_) => Err(wrong()),
+                _ => Ok(scalar::to_text(&item.value)),
+            });
+            words.collect::<Result<_, _>>()?
+        }
+        _ => return Err(wrong()),
+    };
+    let nodes = words
+        .into_iter()
+        .map(|word| Node::new(Value::Text(word), node.origin.clone()));
+    Ok(Value::List(nodes.collect()))
+}
+
+fn list(node: &Node, item: &Type, path: &str, findings: &mut Findings) -> Result<Value, String> {
+    let split: Vec<Node>;
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        Value::Map(map) if map.is_empty() => &[],
+        Value::Map(_) if !matches!(item, Type::Section(_) | Type::Map(_) | Type::Any) => {
+            return Err(expected("a list", &node.value));
+        }
+        Value::Text(text) => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            split = parts
+                .map(|part| Node::new(Value::Text(part.to_owned()), node.origin.clone()))
+                .collect();
+            split.as_slice()
+        }
+        _ => std::slice::from_ref(node),
+    };
+    let items = items.iter().enumerate();
+    let items = items.filter_map(|(n, value)| coerce(value, item, &format!("{path}[{n}]"), findings));
+    Ok(Value::List(items.collect()))
+}
+
+/// The entries of a mapping; an empty list is an empty mapping (PHP writes it so), and so is the placeholder `...`.
+fn mapping<'a>(node: &'a Node, path: &str, findings: &mut Findings) -> Result<&'a BTreeMap<String, Node>, String> {
+    static EMPTY: BTreeMap<String, Node> = BTreeMap::new();
+    match &node.value {
+        Value::Map(map) => Ok(map),
+        Value::List(items) if items.is_empty() => Ok(&EMPTY),
+        Value::Text(text) if text == "..." => {
+            let message = "the placeholder `...` is taken as an empty mapping";
+            findings.warnings.push(Diagnostic::at(&node.origin, path, message));
+            Ok(&EMPTY)
+        }
+        other => Err(expected("a mapping", other)),
+    }
+}
+
+fn names(entries: &BTreeMap<String, Node>, item: &Type, path: &str, findings: &mut Findings) -> BTreeMap<String, Node> {
+    entries
+        .iter()
+        .filter_map(|(name, node)| Some((name.clone(), coerce(node, item, &join(path, name), findings)?)))
+        .collect()
+}
+
+fn section(
+    entries: &BTreeMap<String, Node>,
+    section: &Section,
+    path: &str,
+    findings: &mut Findings,
+) -> BTreeMap<String, Node> {
+    let mut out = BTreeMap::new();
+    for (given, node) in entries {
+        let name = section.aliases.get(given).unwrap_or(given);
+        let path = join(path, given);
+        match section.fields.get(name) {
+            Some(ty) => {
+                if let Some(node) = coerce(node, ty, &path, findings) {
+                    // The key's own name wins over its alias when both are given.
+                    if name == given || !entries.contains_key(name) {
+                        out.insert(name.clone(), node);
+                    }
+                }
+            }
+            None => findings.warnings.push(check::unknown_key(given, &path, node, section)),
+        }
+    }
+    out
+}
+
+/// `driver` and `config`. A setting of the driver that stands beside `config` counts as if it stood inside.
+fn driver(
+    node: &Node,
+    entries: &BTreeMap<String, Node>,
+    drivers: &BTreeMap<String, Type>,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<Value> {
+    let all = drivers.keys().cloned().collect::<Vec<_>>().join(", ");
+    let Some(driver) = entries.get("driver").filter(|driver| !driver.is_null()) else {
+        let message = format!("`driver` is missing, expected one of {all}");
+        findings.errors.push(Diagnostic::at(&node.origin, path, message));
+        return None;
+    };
+    let name = scalar::to_text(&driver.value);
+    let Some(ty) = drivers.get(&name) else {
+        let message = format!(
+            "unknown driver, expected one of {all}, found {}",
+            driver.value.describe()
+        );
+        let error = Diagnostic::at(&driver.origin, join(path, "driver"), message);
+        findings.errors.push(error);
+        return None;
+    };
+    let place = join(path, "config");
+    let empty = Node::new(Value::Map(BTreeMap::new()), node.origin.clone());
+    let config = entries.get("config").filter(|config| !config.is_null());
+    let mut config = coerce(config.unwrap_or(&empty), ty, &place, findings).unwrap_or(empty);
+    for (key, value) in entries {
+        if key == "driver" || key == "config" {
+            continue;
+        }
+        let beside = join(path, key);
+        let Type::Section(section) = ty else { continue };
+        let Some(ty) = section.fields.get(key) else {
+            let warning = check::unknown_key(key, &beside, value, section);
+            findings.warnings.push(warning);
+            continue;
+        };
+        if let (Some(value), Value::Map(map)) = (coerce(value, ty, &beside, findings), &mut config.value) {
+            map.entry(key.clone()).or_insert(value);
+        }
+    }
+    let driver = Node::new(Value::Text(name), driver.origin.clone());
+    let entries = [("driver".to_owned(), driver), ("config".to_owned(), config)];
+    Some(Value::Map(entries.into()))
+}
