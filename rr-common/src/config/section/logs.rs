@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Log format and destinations.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Logs {
     /// The default channel's settings.
@@ -49,15 +49,6 @@ pub struct FileLogger {
     pub max_backups: u64,
     /// Compress old files with gzip.
     pub compress: bool,
-}
-
-impl Default for Logs {
-    fn default() -> Self {
-        Self {
-            main: LogChannel::default(),
-            channels: BTreeMap::new(),
-        }
-    }
 }
 
 impl Default for LogChannel {
