@@ -1,1 +1,25 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: a real server in a temporary directory, clients for it, and bounded waits.
+//!
+//! - [`bin`]: where the repository, the built binaries and the PHP scripts are
+//! - [`room`]: a temporary directory and a free port
+//! - [`server`]: `rr-supervisor` with a configuration of the test's own
+//! - [`process`]: process trees as `/proc` shows them
+//! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, and raw bytes
+//! - [`wait`]: polling with a bound
+//!
+//! Tests are plain `#[test]` functions: everything here blocks, and the clients bring their own small runtimes.
+//! A test that needs things to happen at once uses threads.
+
+#![allow(clippy::unwrap_used)] // Here a panic with its place is the report that a test needs.
+
+pub mod bin;
+pub mod client;
+pub mod process;
+pub mod room;
+pub mod server;
+pub mod wait;
+
+pub use client::{Client, Raw, Reply};
+pub use room::Room;
+pub use server::Server;
+pub use wait::eventually;

@@ -1,0 +1,78 @@
+//! Process trees as `/proc` shows them.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::HashMap;
+
+/// The processes below `root`, without itself, parents before children. Zombies are left out.
+pub fn descendants(root: u32) -> Vec<u32> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        match parent_and_state(pid) {
+            Some((parent, state)) if state != 'Z' => children.entry(parent).or_default().push(pid),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    let mut next = vec![root];
+    while let Some(pid) = next.pop() {
+        let below = children.remove(&pid).unwrap_or_default();
+        found.extend(&below);
+        next.extend(below);
+    }
+    found
+}
+
+/// The processes below `root` whose name is `name` (of at most 15 bytes, as the kernel keeps it).
+pub fn named(root: u32, name: &str) -> Vec<u32> {
+    let mut pids = descendants(root);
+    pids.retain(|pid| self::name(*pid).as_deref() == Some(name));
+    pids.sort_unstable();
+    pids
+}
+
+/// Whether the process exists and is no zombie.
+pub fn alive(pid: u32) -> bool {
+    matches!(parent_and_state(pid), Some((_, state)) if state != 'Z' && state != 'X')
+}
+
+/// Sends a signal; a process that is gone is no error.
+pub fn signal(pid: u32, signal: Signal) {
+    let _gone_is_fine = kill(Pid::from_raw(pid.cast_signed()), signal);
+}
+
+/// The processor time that a process has used, in clock ticks.
+pub fn cpu_ticks(pid: u32) -> Option<u64> {
+    let fields = stat(pid)?;
+    let field = |i: usize| fields.get(i)?.parse::<u64>().ok();
+    Some(field(11)? + field(12)?)
+}
+
+/// The resident memory of a process in bytes.
+pub fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn name(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+fn parent_and_state(pid: u32) -> Option<(u32, char)> {
+    let fields = stat(pid)?;
+    let state = fields.first()?.chars().next()?;
+    Some((fields.get(1)?.parse().ok()?, state))
+}
+
+/// The fields of `/proc/PID/stat` from the third (state) on; the name before them may contain blanks.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}

@@ -1,0 +1,70 @@
+//! A temporary directory and a free port.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// A temporary directory of one test, removed at the end.
+pub struct Room {
+    dir: tempfile::TempDir,
+}
+
+impl Room {
+    /// A new empty directory.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("rr-test-").tempdir();
+        Self { dir: dir.unwrap() }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The absolute path of a file here, whether it exists or not.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file and returns its path; missing directories are made.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Reads a file as text; empty if it is not there.
+    pub fn read(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.file(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Writes `cert.pem` and `key.pem`, self-signed for `localhost`, and returns the certificate's text.
+    pub fn certificate(&self) -> String {
+        let names = vec!["localhost".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        self.write("key.pem", made.signing_key.serialize_pem());
+        self.write("cert.pem", made.cert.pem());
+        made.cert.pem()
+    }
+}
+
+/// A TCP port on which nobody listens.
+///
+/// Taken below the kernel's ephemeral range, so that no outgoing connection gets it meanwhile, and counted on from a
+/// place that depends on the process, so that tests running side by side do not meet.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id().wrapping_mul(2_654_435_761) >> 8) % u32::from(COUNT);
+    loop {
+        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + u16::try_from((start + step) % u32::from(COUNT)).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
