@@ -1,20 +1,28 @@
 //! Addresses as RoadRunner writes them, and listening sockets: inherited ones matched by their address, or newly bound.
+//!
+//! A supervisor binds every address of the configuration and passes the sockets to the plugins; systemd's socket
+//! activation does the same. [`Listeners`] finds the socket of an address among those, and binds one only when there is none.
 
-use std::{io, net::SocketAddr, os::fd::OwnedFd, path::PathBuf};
+mod address;
+mod bind;
+mod sys;
 
-/// Where something listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
-    /// A TCP socket.
-    Tcp(SocketAddr),
-    /// A Unix socket, optionally with a mode and an owner.
-    Unix(PathBuf),
-}
+pub use address::{Address, AddressError, Endpoint};
+pub use bind::bind;
+pub use sys::{Inherited, export, inherit};
 
-/// The listening sockets that a plugin may take, by address.
-#[derive(Debug, Default)]
+use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname};
+use std::{
+    fs, io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The listening sockets that a plugin may take, by address. Clones share the sockets.
+#[derive(Clone, Debug, Default)]
 pub struct Listeners {
-    inherited: Vec<(Address, OwnedFd)>,
+    held: Arc<Mutex<Vec<Held>>>,
 }
 
 /// A listening socket, not blocking.
@@ -26,10 +34,210 @@ pub enum Listener {
     Unix(std::os::unix::net::UnixListener),
 }
 
+/// One socket that is held.
+#[derive(Debug)]
+struct Held {
+    /// Where it listens in fact: with the port that the kernel chose.
+    actual: Address,
+    /// The address as it was asked for, of a socket that was bound here.
+    asked: Option<Address>,
+    socket: OwnedFd,
+}
+
 impl Listeners {
-    /// The socket for an address: the inherited one, or a new one. May be called again for a further copy (`dup`) of the same socket.
-    pub fn take(&self, _address: &str) -> io::Result<Listener> {
-        let _ = &self.inherited;
-        unimplemented!()
+    /// Holds the given sockets, under the addresses that the kernel tells for them. Those that are no TCP or Unix sockets are left out.
+    pub fn new(inherited: Vec<OwnedFd>) -> Self {
+        let held = inherited
+            .into_iter()
+            .filter_map(|socket| {
+                Some(Held {
+                    actual: local_address(&socket).ok()?,
+                    asked: None,
+                    socket,
+                })
+            })
+            .collect();
+        Self {
+            held: Arc::new(Mutex::new(held)),
+        }
+    }
+
+    /// The socket for an address: the held one, or a new one, which is then held too. May be called again for a further copy
+    /// (`dup`) of the same socket.
+    ///
+    /// # Errors
+    /// An address that cannot be read or bound; the text names it.
+    pub fn take(&self, address: &str) -> io::Result<Listener> {
+        let endpoint: Endpoint = address
+            .parse()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = held.iter().find(|held| held.serves(&endpoint.address)) {
+            return Listener::new(found.socket.try_clone()?);
+        }
+        let socket =
+            bind(&endpoint).map_err(|error| io::Error::new(error.kind(), format!("listen {address}: {error}")))?;
+        let copy = socket.try_clone()?;
+        held.push(Held {
+            actual: local_address(&socket)?,
+            asked: Some(endpoint.address),
+            socket,
+        });
+        Listener::new(copy)
+    }
+
+    /// Copies of all sockets, with the addresses where they listen in fact.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub fn copies(&self) -> io::Result<Vec<(Address, OwnedFd)>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter()
+            .map(|held| Ok((held.actual.clone(), held.socket.try_clone()?)))
+            .collect()
+    }
+
+    /// Removes the files of the Unix sockets that were bound here.
+    pub fn remove_files(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for held in held.iter().filter(|held| held.asked.is_some()) {
+            if let Address::Unix(path) = &held.actual {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+impl Held {
+    /// True when this is the socket that an address of the configuration means. Port 0 means any port of that host.
+    fn serves(&self, wanted: &Address) -> bool {
+        match (&self.asked, wanted, &self.actual) {
+            (Some(asked), _, _) => asked == wanted || self.actual == *wanted,
+            (None, Address::Tcp(wanted), Address::Tcp(actual)) if wanted.port() == 0 => wanted.ip() == actual.ip(),
+            _ => self.actual == *wanted,
+        }
+    }
+}
+
+impl Listener {
+    /// A listening socket of either kind, made non-blocking.
+    ///
+    /// # Errors
+    /// The descriptor is no TCP or Unix socket.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        match local_address(&socket)? {
+            Address::Tcp(_) => {
+                let listener = std::net::TcpListener::from(socket);
+                listener.set_nonblocking(true)?;
+                Ok(Self::Tcp(listener))
+            }
+            Address::Unix(_) => {
+                let listener = std::os::unix::net::UnixListener::from(socket);
+                listener.set_nonblocking(true)?;
+                Ok(Self::Unix(listener))
+            }
+        }
+    }
+
+    /// Where it listens in fact.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => local_address(listener),
+            Self::Unix(listener) => local_address(listener),
+        }
+    }
+}
+
+/// The address that a socket is bound to.
+fn local_address(socket: &impl AsFd) -> io::Result<Address> {
+    let other = || {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "neither a TCP nor a Unix socket with a path",
+        )
+    };
+    let address: SockaddrStorage = getsockname(socket.as_fd().as_raw_fd())?;
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Ok(Address::Tcp(std::net::SocketAddrV4::from(*v4).into()));
+    }
+    if let Some(v6) = address.as_sockaddr_in6() {
+        return Ok(Address::Tcp(std::net::SocketAddrV6::from(*v6).into()));
+    }
+    let unix = address.as_unix_addr().filter(|unix| unix.len() > 0).ok_or_else(other)?;
+    unix.path()
+        .map(|path| Address::Unix(PathBuf::from(path)))
+        .ok_or_else(other)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn port(listener: &Listener) -> u16 {
+        match listener.address().unwrap() {
+            Address::Tcp(address) => address.port(),
+            Address::Unix(_) => 0,
+        }
+    }
+
+    #[test]
+    fn a_second_take_is_the_same_socket() {
+        let listeners = Listeners::default();
+        let first = listeners.take("tcp://127.0.0.1:0").unwrap();
+        let second = listeners.take("127.0.0.1:0").unwrap();
+        assert_eq!(port(&first), port(&second));
+        assert_ne!(port(&first), 0);
+    }
+
+    #[test]
+    fn an_inherited_socket_is_found_by_its_address() {
+        let bound = bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = local_address(&bound).unwrap().to_string();
+        let listeners = Listeners::new(vec![bound]);
+        // A second socket on the same address would fail: this is the inherited one.
+        assert_eq!(
+            listeners.take(&address).unwrap().address().unwrap().to_string(),
+            address
+        );
+        assert_eq!(
+            listeners.take("127.0.0.1:0").unwrap().address().unwrap().to_string(),
+            address
+        );
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_that_names_it() {
+        let bound = bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = local_address(&bound).unwrap().to_string();
+        let error = Listeners::default().take(&address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&address), "{error}");
+    }
+
+    #[test]
+    fn a_unix_socket_gets_its_mode_and_replaces_a_stale_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let text = format!("unix://{}?mode=0660", path.display());
+        let stale = Listeners::default();
+        drop(stale.take(&text).unwrap());
+        drop(stale);
+        assert!(path.exists());
+
+        let listeners = Listeners::default();
+        let _live = listeners.take(&text).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        // A live one is never taken over.
+        assert_eq!(
+            Listeners::default().take(&text).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        listeners.remove_files();
+        assert!(!path.exists());
     }
 }

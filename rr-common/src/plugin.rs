@@ -1,6 +1,23 @@
 //! `run()`: what every plugin's `main` calls, and the phases of a plugin's life.
+//!
+//! Under a supervisor (environment `RR_CONTROL`) the configuration comes over the control contract and so does the
+//! stop; when the supervisor is gone the plugin serves on for `supervisor.adopt_timeout`, then drains and exits. Alone it
+//! loads the configuration itself and a signal stops it. In between both are the same: [`life`].
+//!
+//! The main thread's runtime starts processes and serves the control socket; requests run on the [`frames`] threads.
 
-use crate::{config::Config, listen::Listeners, pool::Pool};
+mod frames;
+mod life;
+mod metrics;
+mod service;
+mod slot;
+mod supervised;
+
+use crate::{
+    config::Config,
+    listen::{self, Listeners},
+    pool::Pool,
+};
 use bytes::Bytes;
 use std::{future::Future, process::ExitCode, sync::Arc, time::Instant};
 use tokio::runtime::Handle;
@@ -63,5 +80,29 @@ pub trait Plugin: Send + Sync + Sized + 'static {
 
 /// Runs a plugin to its end: under a supervisor (environment `RR_CONTROL`) or alone (`--config`).
 pub fn run<P: Plugin>() -> ExitCode {
-    unimplemented!()
+    // First of all, while there is one thread: what was inherited leaves the environment, so that no worker sees it.
+    let inherited = listen::inherit();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(P::NAME, &error.to_string()),
+    };
+    let ended = match &inherited.control {
+        Some(_) => runtime.block_on(supervised::run::<P>(inherited)),
+        None => Err(StartError(
+            "RR_CONTROL is not set: start it through rr-supervisor".into(),
+        )),
+    };
+    // Nothing that is left may hold up the end: what had to finish has been waited for.
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => code,
+        Err(error) => complain(P::NAME, &error.0),
+    }
+}
+
+/// The one readable text on stderr that a failed start leaves.
+#[allow(clippy::print_stderr)]
+fn complain(plugin: &str, text: &str) -> ExitCode {
+    eprintln!("rr-{plugin}: {text}");
+    ExitCode::FAILURE
 }

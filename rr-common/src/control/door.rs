@@ -1,0 +1,220 @@
+//! A control socket's door: where it stands, who may come in, and the connections that did.
+
+use crate::config::section::Control;
+use nix::unistd::{Gid, Group, Uid, User, chown, getgrouplist};
+use std::{
+    ffi::CString,
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::mpsc,
+    time::sleep,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Who may use the control sockets. The kernel tells who a peer is; nothing that it says itself counts.
+#[derive(Clone, Debug)]
+pub struct Access {
+    users: Vec<Uid>,
+    group: Option<Gid>,
+}
+
+/// A listening control socket. Its file is removed at the end.
+#[derive(Debug)]
+pub struct Door {
+    listener: UnixListener,
+    path: PathBuf,
+    access: Access,
+}
+
+impl Default for Access {
+    /// Our own user and root.
+    fn default() -> Self {
+        Self {
+            users: vec![Uid::effective(), Uid::from_raw(0)],
+            group: None,
+        }
+    }
+}
+
+impl Access {
+    /// Our own user, root, and those that the configuration allows.
+    ///
+    /// # Errors
+    /// A user or group that does not exist.
+    pub fn new(control: &Control) -> io::Result<Self> {
+        let unknown = |kind: &str, name: &str| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("supervisor.control: no such {kind}: {name}"),
+            )
+        };
+        let mut access = Self::default();
+        for name in &control.allow_users {
+            access.allow(User::from_name(name)?.ok_or_else(|| unknown("user", name))?.uid);
+        }
+        if !control.group.is_empty() {
+            let found = Group::from_name(&control.group)?.ok_or_else(|| unknown("group", &control.group))?;
+            access.group = Some(found.gid);
+        }
+        Ok(access)
+    }
+
+    /// Lets one more user in.
+    pub fn allow(&mut self, user: Uid) {
+        if !self.users.contains(&user) {
+            self.users.push(user);
+        }
+    }
+
+    /// True when only our own user and root may come in, so that files may be closed to everybody else.
+    pub fn is_private(&self) -> bool {
+        self.group.is_none()
+            && self
+                .users
+                .iter()
+                .all(|user| user.is_root() || *user == Uid::effective())
+    }
+
+    /// Gives a file or directory of the control directory the mode that lets in whom we allow. Where single users are
+    /// allowed no mode can say so: then the way is open, and each connection's credentials decide.
+    ///
+    /// # Errors
+    /// The change is refused.
+    pub fn protect(&self, path: &Path, search: bool) -> io::Result<()> {
+        let others = self
+            .users
+            .iter()
+            .any(|user| !user.is_root() && *user != Uid::effective());
+        let mode = match (search, others, self.group) {
+            (true, true, _) => 0o711,
+            (true, false, Some(_)) => 0o710,
+            (true, false, None) => 0o700,
+            (false, true, _) => 0o666,
+            (false, false, Some(_)) => 0o660,
+            (false, false, None) => 0o600,
+        };
+        if self.group.is_some() {
+            chown(path, None, self.group)?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+
+    /// May this peer come in?
+    fn admits(&self, uid: u32, gid: u32) -> bool {
+        if self.users.contains(&Uid::from_raw(uid)) {
+            return true;
+        }
+        let Some(group) = self.group else { return false };
+        Gid::from_raw(gid) == group || is_member(Uid::from_raw(uid), group)
+    }
+}
+
+fn is_member(user: Uid, group: Gid) -> bool {
+    let Ok(Some(user)) = User::from_uid(user) else {
+        return false;
+    };
+    CString::new(user.name)
+        .ok()
+        .and_then(|name| getgrouplist(&name, user.gid).ok())
+        .is_some_and(|groups| groups.contains(&group))
+}
+
+impl Door {
+    /// Binds a control socket. Call it inside the runtime that will serve it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(path: &Path, access: Access) -> io::Result<Self> {
+        let _ = fs::remove_file(path);
+        let listener = UnixListener::bind(path)
+            .map_err(|error| io::Error::new(error.kind(), format!("control socket {}: {error}", path.display())))?;
+        access.protect(path, false)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            access,
+        })
+    }
+
+    /// Accepts until the stream is dropped. Strangers are turned away with a warning.
+    pub fn connections(self) -> ReceiverStream<io::Result<UnixStream>> {
+        let (guests, stream) = mpsc::channel(8);
+        tokio::spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = self.listener.accept() => accepted,
+                    () = guests.closed() => break,
+                };
+                match accepted {
+                    Ok((stream, _)) if self.knows(&stream) => {
+                        if guests.send(Ok(stream)).await.is_err() {
+                            break;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        // Most likely no free descriptor, which passes; without a wait this would spin.
+                        tracing::warn!(target: "control", %error, "accepting a control connection failed");
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        });
+        ReceiverStream::new(stream)
+    }
+
+    fn knows(&self, stream: &UnixStream) -> bool {
+        match stream.peer_cred() {
+            Ok(peer) if self.access.admits(peer.uid(), peer.gid()) => true,
+            Ok(peer) => {
+                tracing::warn!(target: "control", uid = peer.uid(), pid = peer.pid(), "a process of another user was turned away from the control socket");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_not_admitted() {
+        let own = Access::default();
+        assert!(own.admits(Uid::effective().as_raw(), 12345));
+        assert!(own.admits(0, 12345));
+        assert!(!own.admits(54321, 12345));
+        assert!(own.is_private());
+
+        let mut more = own.clone();
+        more.allow(Uid::from_raw(54321));
+        assert!(more.admits(54321, 12345));
+        assert!(!more.is_private());
+    }
+
+    #[test]
+    fn the_mode_follows_who_is_admitted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |access: &Access, search| {
+            access.protect(dir.path(), search).unwrap();
+            fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777
+        };
+        let mut access = Access::default();
+        assert_eq!((mode(&access, true), mode(&access, false)), (0o700, 0o600));
+        access.allow(Uid::from_raw(54321));
+        assert_eq!((mode(&access, true), mode(&access, false)), (0o711, 0o666));
+    }
+}

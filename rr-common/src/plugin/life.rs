@@ -1,0 +1,64 @@
+//! One plugin's life, the same under a supervisor and alone: start, serve, drain, stop.
+
+use super::{
+    Context, Plugin, StartError,
+    frames::Frames,
+    slot::{Slot, until},
+};
+use crate::{config::Config, listen::Listeners, shutdown::Stop};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A plugin that runs, and the threads below it.
+#[derive(Debug)]
+pub(super) struct Life<P> {
+    slot: Slot<P>,
+    frames: Frames,
+}
+
+/// How a start ended.
+#[derive(Debug)]
+pub(super) enum Begun<P> {
+    /// It is ready.
+    Ready(Life<P>),
+    /// It was told to stop before it was ready. What had been started dies with this process.
+    Stopped,
+}
+
+impl<P: Plugin> Life<P> {
+    /// Brings the plugin up, unless a stop comes first.
+    pub(super) async fn begin(
+        config: Arc<Config>,
+        listeners: Listeners,
+        slot: Slot<P>,
+        mut stop: Stop,
+    ) -> Result<Begun<P>, StartError> {
+        let frames = Frames::start(P::threads(&config))?;
+        let context = Context {
+            config,
+            listeners,
+            runtimes: frames.handles(),
+        };
+        tokio::select! {
+            started = P::start(context) => {
+                slot.put(started?).await;
+                Ok(Begun::Ready(Self { slot, frames }))
+            }
+            _ = stop.begun() => Ok(Begun::Stopped),
+        }
+    }
+
+    /// Drains and stops, all before the deadline.
+    pub(super) async fn end(self, deadline: Instant) {
+        // A drain may use up all the time but for a little, in which the workers are stopped.
+        let drained_by =
+            deadline - (deadline.saturating_duration_since(Instant::now()) / 8).min(Duration::from_secs(1));
+        let _ = self.slot.drain(drained_by).await;
+        if let Some(plugin) = self.slot.take(deadline).await {
+            until(deadline, plugin.stop(deadline)).await;
+        }
+        drop(self.frames);
+    }
+}

@@ -1,0 +1,184 @@
+//! The plugin's side of the contract: each control call is one question to the plugin or to its pools.
+
+use super::{
+    CallError, Plugin,
+    metrics::pool_metrics,
+    slot::{Absent, Slot},
+};
+use crate::{
+    control::v1::{self, plugin_server},
+    pool::{Pool, WorkerInfo},
+    shutdown::Stopper,
+};
+use bytes::Bytes;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+use tonic::{Request, Response, Status, async_trait};
+
+/// Longest patience that a caller may ask for; the number comes from outside.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Serves the contract for the plugin in the slot.
+#[derive(Debug)]
+pub(super) struct Service<P> {
+    slot: Slot<P>,
+    stopper: Arc<Stopper>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl<P: Plugin> Service<P> {
+    pub(super) fn new(slot: Slot<P>, stopper: Arc<Stopper>) -> Self {
+        Self { slot, stopper }
+    }
+
+    /// The pool of that name; without a name the only one.
+    async fn with_pool<T>(&self, name: &str, question: impl AsyncFnOnce(&Pool) -> T) -> Result<T, Status> {
+        let asked = self.slot.ask(async |plugin: &P| {
+            let pools = plugin.pools();
+            let found = match name {
+                "" if pools.len() == 1 => pools.first(),
+                _ => pools.iter().find(|(pool, _)| *pool == name),
+            };
+            match found {
+                Some((_, pool)) => Some(question(pool).await),
+                None => None,
+            }
+        });
+        asked
+            .await?
+            .ok_or_else(|| Status::not_found(format!("no such pool: {name}")))
+    }
+}
+
+#[async_trait]
+impl<P: Plugin> plugin_server::Plugin for Service<P> {
+    async fn health(&self, _: Request<v1::HealthRequest>) -> Answer<v1::HealthResponse> {
+        Ok(Response::new(v1::HealthResponse {}))
+    }
+
+    async fn ready(&self, _: Request<v1::ReadyRequest>) -> Answer<v1::ReadyResponse> {
+        let reason = self.slot.ask(async |plugin: &P| {
+            let pools = plugin.pools();
+            let wanting = pools.iter().find(|(_, pool)| !can_serve(pool));
+            wanting.map(|(name, _)| format!("no worker of the pool {name} is free"))
+        });
+        let reason = match reason.await {
+            Ok(reason) => reason,
+            Err(Absent) => Some("starting or stopping".to_owned()),
+        };
+        Ok(Response::new(v1::ReadyResponse {
+            ready: reason.is_none(),
+            reason: reason.unwrap_or_default(),
+        }))
+    }
+
+    async fn drain(&self, request: Request<v1::DrainRequest>) -> Answer<v1::DrainResponse> {
+        self.slot.drain(deadline(request.get_ref().deadline_ms)).await?;
+        Ok(Response::new(v1::DrainResponse {}))
+    }
+
+    async fn stop(&self, request: Request<v1::StopRequest>) -> Answer<v1::StopResponse> {
+        self.stopper.begin(deadline(request.get_ref().deadline_ms));
+        Ok(Response::new(v1::StopResponse {}))
+    }
+
+    async fn call(&self, request: Request<v1::CallRequest>) -> Answer<v1::CallResponse> {
+        let call = request.into_inner();
+        let codec = u8::try_from(call.codec).map_err(|_| Status::invalid_argument("codec is one byte"))?;
+        let answer = self
+            .slot
+            .ask(async |plugin: &P| plugin.call(&call.method, codec, Bytes::from(call.body)).await)
+            .await?;
+        let body = answer.map_err(|CallError(text)| Status::internal(text))?;
+        Ok(Response::new(v1::CallResponse { body: body.into() }))
+    }
+
+    async fn workers(&self, _: Request<v1::WorkersRequest>) -> Answer<v1::WorkersResponse> {
+        let workers = self.slot.ask(async |plugin: &P| {
+            let pools = plugin.pools();
+            pools
+                .iter()
+                .flat_map(|(name, pool)| pool.workers().into_iter().map(|worker| described(name, &worker)))
+                .collect()
+        });
+        Ok(Response::new(v1::WorkersResponse {
+            workers: workers.await?,
+        }))
+    }
+
+    async fn reset(&self, request: Request<v1::ResetRequest>) -> Answer<v1::ResetResponse> {
+        let name = request.into_inner().pool;
+        let done = if name.is_empty() {
+            let all = self.slot.ask(async |plugin: &P| {
+                for (_, pool) in plugin.pools() {
+                    pool.reset().await?;
+                }
+                Ok(())
+            });
+            all.await?
+        } else {
+            self.with_pool(&name, async |pool: &Pool| pool.reset().await).await?
+        };
+        done.map_err(|error: crate::pool::ExecError| Status::internal(error.to_string()))?;
+        Ok(Response::new(v1::ResetResponse {}))
+    }
+
+    async fn add_worker(&self, request: Request<v1::AddWorkerRequest>) -> Answer<v1::AddWorkerResponse> {
+        self.with_pool(&request.get_ref().pool, async |pool: &Pool| pool.add_worker().await)
+            .await?
+            .map_err(|error| Status::internal(error.0))?;
+        Ok(Response::new(v1::AddWorkerResponse {}))
+    }
+
+    async fn remove_worker(&self, request: Request<v1::RemoveWorkerRequest>) -> Answer<v1::RemoveWorkerResponse> {
+        self.with_pool(&request.get_ref().pool, async |pool: &Pool| pool.remove_worker().await)
+            .await?;
+        Ok(Response::new(v1::RemoveWorkerResponse {}))
+    }
+
+    async fn metrics(&self, _: Request<v1::MetricsRequest>) -> Answer<v1::MetricsResponse> {
+        let text = self.slot.ask(async |plugin: &P| {
+            let mut text = plugin.metrics();
+            for (name, pool) in plugin.pools() {
+                pool_metrics(&mut text, name, &pool.workers());
+            }
+            text
+        });
+        Ok(Response::new(v1::MetricsResponse { text: text.await? }))
+    }
+}
+
+impl From<Absent> for Status {
+    fn from(Absent: Absent) -> Self {
+        Self::unavailable("the plugin is starting or stopping")
+    }
+}
+
+fn deadline(from_now_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(from_now_ms).min(LONGEST)
+}
+
+/// In debug mode a worker is started for each request, so none stands ready.
+fn can_serve(pool: &Pool) -> bool {
+    const READY: u8 = 1;
+    pool.debug() || pool.workers().iter().any(|worker| worker.status == READY)
+}
+
+fn described(pool: &str, worker: &WorkerInfo) -> v1::WorkerInfo {
+    let created = worker.created.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let busy = worker.busy_since.map_or(Duration::ZERO, |since| since.elapsed());
+    v1::WorkerInfo {
+        pid: worker.pid,
+        status: worker.status.into(),
+        status_text: worker.status_text.to_owned(),
+        execs: worker.execs,
+        created_ns: u64::try_from(created.as_nanos()).unwrap_or(u64::MAX),
+        memory_bytes: worker.memory,
+        cpu_percent: worker.cpu,
+        pool: pool.to_owned(),
+        busy_ms: u64::try_from(busy.as_millis()).unwrap_or(u64::MAX),
+    }
+}
