@@ -14,15 +14,7 @@
 pub mod config;
 pub mod control;
 pub mod frame;
-#[expect(
-    clippy::unimplemented,
-    reason = "the interface stands before its body; whoever brings the body removes this"
-)]
 pub mod listen;
-#[expect(
-    clippy::unimplemented,
-    reason = "the interface stands before its body; whoever brings the body removes this"
-)]
 pub mod plugin;
 #[expect(
     clippy::unimplemented,

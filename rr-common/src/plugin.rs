@@ -6,6 +6,7 @@
 //!
 //! The main thread's runtime starts processes and serves the control socket; requests run on the [`frames`] threads.
 
+mod alone;
 mod frames;
 mod life;
 mod metrics;
@@ -88,9 +89,7 @@ pub fn run<P: Plugin>() -> ExitCode {
     };
     let ended = match &inherited.control {
         Some(_) => runtime.block_on(supervised::run::<P>(inherited)),
-        None => Err(StartError(
-            "RR_CONTROL is not set: start it through rr-supervisor".into(),
-        )),
+        None => alone::run::<P>(&runtime, inherited),
     };
     // Nothing that is left may hold up the end: what had to finish has been waited for.
     runtime.shutdown_background();
