@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longer than any orderly stop: `endure.grace_period` is 30 s.
 const STOP_BOUND: Duration = Duration::from_secs(45);
@@ -187,14 +187,13 @@ impl Server {
     /// Waits until the supervisor ends by itself.
     #[track_caller]
     pub fn wait_exit(&self, bound: Duration) -> ExitStatus {
-        let end = Instant::now() + bound;
-        loop {
-            if let Some(status) = lock(&self.child).try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < end, "it runs on:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let mut status = None;
+        let ended = holds_within(bound, || {
+            status = lock(&self.child).try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(ended, "it runs on:\n{}", self.log());
+        status.unwrap()
     }
 }
 
