@@ -15,7 +15,10 @@ pub fn holds_within(bound: Duration, mut condition: impl FnMut() -> bool) -> boo
         if Instant::now() >= end {
             return false;
         }
-        #[expect(clippy::disallowed_methods, reason = "the one place of the tests that sleeps: it polls with a bound")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place of the tests that sleeps: it polls with a bound"
+        )]
         std::thread::sleep(Duration::from_millis(5));
     }
 }
