@@ -51,7 +51,7 @@ mod tests {
     fn each_handle_runs_on_its_own_thread() {
         let frames = Frames::start(2).unwrap();
         let name = |handle: &Handle| {
-            let (told, name) = std::sync::mpsc::channel();
+            let (told, name) = std::sync::mpsc::sync_channel(1);
             handle.spawn(async move {
                 let _ = told.send(thread::current().name().map(str::to_owned));
             });
