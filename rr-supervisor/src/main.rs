@@ -1,3 +1,6 @@
 //! The supervisor.
 
+#[allow(dead_code)] // Called by `serve`.
+mod logs;
+
 fn main() {}

@@ -1,1 +1,22 @@
-//! Room of `telemetry`.
+//! Log lines and metrics.
+//!
+//! The way of a log line: [`log`] takes it from `tracing` or from a direct call, looks up its [`channel`], lets
+//! [`encode`] write it as one piece of text, and hands it to [`send`], which gives it to the supervisor's [`sink`] (or
+//! to one in the same process) as one datagram. The sink writes it to the [`outputs`], of which files may [`rotate`].
+
+mod channel;
+mod encode;
+mod inherited;
+mod level;
+pub mod log;
+mod outputs;
+pub mod request;
+mod rotate;
+mod send;
+pub mod sink;
+mod subscriber;
+mod text;
+mod wire;
+
+pub use channel::LogError;
+pub use level::Level;

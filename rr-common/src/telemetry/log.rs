@@ -1,0 +1,301 @@
+//! The log of this process: what `tracing` events and direct calls become lines by.
+//!
+//! An event's `target` is the logger's name, its fields become keys of the line. Events whose target is a module path
+//! are those of libraries and are left out, those of our own crates go to the process's own logger. Lines that no
+//! channel writes cost one comparison: `tracing` remembers by call site that nobody wants them.
+
+use super::channel::{Channel, LogError, Table};
+use super::encode::Encoder;
+use super::inherited;
+use super::send::Sender;
+use super::{Level, wire};
+use crate::config::section::Logs;
+use std::cell::Cell;
+use std::fmt::Display;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+pub use super::inherited::VARIABLE;
+pub use super::outputs::Outputs;
+
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Buffers beyond this size are not kept for the next line.
+const KEPT: usize = 16 * 1024;
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Makes sure, when it is dropped, that the last lines are written.
+#[derive(Debug)]
+#[must_use = "lines are lost at the end of the process unless this lives until then"]
+pub struct Guard(());
+
+/// Sets up the log of a process of this name: over the supervisor's socket if there is one (environment `RR_LOG_FD`),
+/// otherwise straight to the configured outputs.
+///
+/// # Errors
+/// A wrong section, an output that cannot be opened, or a log that is set up already.
+pub fn init(logs: &Logs, process: &str) -> Result<Guard, LogError> {
+    let sender = match inherited::log_socket() {
+        Some(socket) => Sender::remote(socket),
+        None => Sender::local(Outputs::open(logs)?)?,
+    };
+    install(Logger::new(logs, process, sender)?)
+}
+
+/// As [`init`], over this socket of a [`super::sink::Sink`].
+///
+/// # Errors
+/// A wrong section, or a log that is set up already.
+pub fn init_on(logs: &Logs, process: &str, socket: OwnedFd) -> Result<Guard, LogError> {
+    install(Logger::new(logs, process, Sender::remote(socket))?)
+}
+
+fn install(logger: Logger) -> Result<Guard, LogError> {
+    let mut logger = Some(logger);
+    let installed = LOGGER.get_or_init(|| logger.take().unwrap_or_else(|| unreachable!("the closure runs once")));
+    match logger {
+        None if tracing::subscriber::set_global_default(super::subscriber::Subscriber(installed)).is_ok() => {}
+        _ => return Err(LogError::Twice),
+    }
+    std::panic::set_hook(Box::new(panicked));
+    Ok(Guard(()))
+}
+
+/// Takes over a changed section. With the outputs in this process, these change as well.
+///
+/// # Errors
+/// A wrong section or an output that cannot be opened; everything stays as it was then.
+pub fn reconfigure(logs: &Logs) -> Result<(), LogError> {
+    let Some(logger) = LOGGER.get() else { return Ok(()) };
+    let table = Table::resolve(logs)?;
+    let outputs = Outputs::open(logs)?;
+    logger.sender.with_sink(|sink| sink.replace(outputs));
+    *logger.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+    tracing::callsite::rebuild_interest_cache();
+    Ok(())
+}
+
+/// Opens the files anew if this process writes them itself.
+pub fn reopen() {
+    if let Some(logger) = LOGGER.get() {
+        logger.sender.with_sink(|sink| sink.reopen());
+    }
+}
+
+/// Whether a line of this logger and level would be written.
+pub fn enabled(logger: &str, level: Level) -> bool {
+    LOGGER.get().is_some_and(|log| log.wanted(logger, level).is_some())
+}
+
+/// Begins a line, without the way through `tracing`: for names that are known at run time only, and for the hot path.
+/// `None` if it would not be written.
+pub fn line(logger: &str, level: Level, message: &str) -> Option<Line<'static>> {
+    let mut line = begin(logger, level)?;
+    line.encoder.message(message.as_bytes());
+    Some(line)
+}
+
+/// A line up to where its message begins.
+pub(super) fn begin(logger: &str, level: Level) -> Option<Line<'static>> {
+    LOGGER.get()?.begin(logger, level)
+}
+
+/// What a worker wrote to its stderr: whole in the message, with its pid and the plugin's name. In `raw` mode nothing
+/// is added, so that JSON of applications passes as it is.
+pub fn worker_output(pid: u32, output: &[u8]) {
+    if let Some(logger) = LOGGER.get() {
+        logger.worker_output(pid, output);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(logger) = LOGGER.get() {
+            logger.sender.finish(LAST_LINES);
+        }
+    }
+}
+
+/// Everything that makes lines.
+#[derive(Debug)]
+pub(super) struct Logger {
+    process: Box<str>,
+    table: RwLock<Arc<Table>>,
+    sender: Arc<Sender>,
+}
+
+impl Logger {
+    pub(super) fn new(logs: &Logs, process: &str, sender: Arc<Sender>) -> Result<Self, LogError> {
+        let table = RwLock::new(Arc::new(Table::resolve(logs)?));
+        Ok(Self {
+            process: process.into(),
+            table,
+            sender,
+        })
+    }
+
+    pub(super) fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// The lowest level that any channel writes.
+    pub(super) fn lowest(&self) -> Option<Level> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).lowest()
+    }
+
+    /// The channel of a logger, if it writes this level.
+    pub(super) fn wanted(&self, logger: &str, level: Level) -> Option<Arc<Channel>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let channel = table.channel(logger);
+        channel.writes(level).then(|| Arc::clone(channel))
+    }
+
+    /// A line up to where its message begins.
+    pub(super) fn begin(&self, logger: &str, level: Level) -> Option<Line<'_>> {
+        let channel = self.wanted(logger, level)?;
+        Some(self.begin_on(channel, logger, level))
+    }
+
+    fn begin_on(&self, channel: Arc<Channel>, logger: &str, level: Level) -> Line<'_> {
+        let mut buffer = SPARE.take();
+        wire::begin(&mut buffer, logger);
+        let mut encoder = Encoder::new(buffer, channel.style, &self.process);
+        encoder.head(level, SystemTime::now(), logger);
+        Line {
+            logger: self,
+            channel,
+            encoder,
+        }
+    }
+
+    fn worker_output(&self, pid: u32, output: &[u8]) {
+        let Some(mut line) = self.begin("server", Level::Info) else {
+            return;
+        };
+        line.encoder.message(output.trim_ascii_end());
+        if !line.encoder.is_bare() {
+            line.uint("pid", pid.into());
+        }
+        if !line.encoder.is_bare() && !line.encoder.is_up() {
+            line.str("plugin", &self.process);
+        }
+        line.send();
+    }
+}
+
+thread_local! {
+    /// The buffer of the last line. A line that begins inside another one finds it empty and gets a new one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A line that is being written; nothing happens without [`Line::send`].
+#[derive(Debug)]
+#[must_use = "a line is written by send()"]
+pub struct Line<'a> {
+    logger: &'a Logger,
+    channel: Arc<Channel>,
+    pub(super) encoder: Encoder<'a>,
+}
+
+impl Line<'_> {
+    /// A text.
+    pub fn str(&mut self, key: &str, value: &str) -> &mut Self {
+        self.bytes(key, value.as_bytes())
+    }
+
+    /// A text that may be no UTF-8; what is none is replaced.
+    pub fn bytes(&mut self, key: &str, value: &[u8]) -> &mut Self {
+        self.encoder.str(key, value);
+        self
+    }
+
+    /// A text made by a formatter, such as an error's.
+    pub fn display(&mut self, key: &str, value: impl Display) -> &mut Self {
+        self.encoder.display(key, value);
+        self
+    }
+
+    /// A number.
+    pub fn int(&mut self, key: &str, value: i64) -> &mut Self {
+        self.encoder.int(key, value);
+        self
+    }
+
+    /// A number.
+    pub fn uint(&mut self, key: &str, value: u64) -> &mut Self {
+        self.encoder.int(key, value);
+        self
+    }
+
+    /// A number with a fraction.
+    pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
+        self.encoder.float(key, value);
+        self
+    }
+
+    /// True or false.
+    pub fn bool(&mut self, key: &str, value: bool) -> &mut Self {
+        self.encoder.bool(key, value);
+        self
+    }
+
+    /// A moment, in the form of the mode: nanoseconds in `production`, text in `development`.
+    pub fn time(&mut self, key: &str, value: SystemTime) -> &mut Self {
+        self.encoder.time(key, value);
+        self
+    }
+
+    /// Writes the line.
+    pub fn send(self) {
+        let ending = &self.channel.line_ending;
+        let mut buffer = self.encoder.end(ending);
+        self.logger.sender.send(&buffer, ending);
+        buffer.clear();
+        if buffer.capacity() <= KEPT {
+            SPARE.set(buffer);
+        }
+        match self.logger.sender.take_dropped() {
+            0 => {}
+            count => self.logger.tell_dropped(count),
+        }
+    }
+}
+
+impl Logger {
+    /// The count goes into the log whatever its level: a gap must be seen.
+    fn tell_dropped(&self, count: u64) {
+        let channel = Arc::clone(
+            self.table
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .channel(&self.process),
+        );
+        let mut line = self.begin_on(channel, &self.process, Level::Warn);
+        line.encoder
+            .message(b"log lines were dropped: the outputs did not keep up");
+        line.encoder.int("dropped", count);
+        line.send();
+    }
+}
+
+fn panicked(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let text = panic.payload_as_str().unwrap_or("no text");
+    let Some(logger) = LOGGER.get() else { return };
+    let Some(mut line) = logger.begin(&logger.process, Level::Error) else {
+        return;
+    };
+    line.encoder.message(b"panic");
+    line.str("error", text)
+        .str("thread", thread.name().unwrap_or("unnamed"));
+    if let Some(location) = panic.location() {
+        line.display("at", location);
+    }
+    line.send();
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,248 @@
+//! The way of a line out of this process: one datagram, sent without waiting.
+//!
+//! While the socket is full, lines wait in a bounded backlog, which a thread of its own sends off and which ends when
+//! nothing waits any more; beyond that bound lines are dropped and counted. When nobody reads the socket any more
+//! (the supervisor is gone) lines go to a sink in this process that writes to stderr.
+
+use super::outputs::Outputs;
+use super::sink::Sink;
+use super::wire;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most bytes that wait while the socket is full.
+const BACKLOG: usize = 8 * 1024 * 1024;
+
+/// Where lines go.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    first: Way,
+    /// Taken when the first way is broken; `None` if that cannot be set up either.
+    fallback: OnceLock<Option<Way>>,
+    backlog: Mutex<Backlog>,
+    /// Whether lines wait in the backlog, so that newer ones must queue behind them.
+    waiting: AtomicBool,
+    dropped: AtomicU64,
+    finished: AtomicBool,
+}
+
+/// A socket to a sink.
+#[derive(Debug)]
+struct Way {
+    socket: OwnedFd,
+    /// The sink at its other end, if it is in this process.
+    sink: Option<Mutex<Option<Sink>>>,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    datagrams: VecDeque<Box<[u8]>>,
+    bytes: usize,
+    flushing: bool,
+}
+
+enum Outcome {
+    Sent,
+    Full,
+    Broken,
+}
+
+impl Sender {
+    /// Sends to a sink elsewhere.
+    pub(crate) fn remote(socket: OwnedFd) -> Arc<Self> {
+        Self::new(Way { socket, sink: None })
+    }
+
+    /// Sends to a sink in this process.
+    pub(crate) fn local(outputs: Outputs) -> io::Result<Arc<Self>> {
+        Ok(Self::new(Way::local(outputs)?))
+    }
+
+    fn new(first: Way) -> Arc<Self> {
+        Arc::new(Self {
+            first,
+            fallback: OnceLock::new(),
+            backlog: Mutex::default(),
+            waiting: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+            finished: AtomicBool::new(false),
+        })
+    }
+
+    /// Sends a line that begins as [`wire::begin`] writes it and ends with `ending`.
+    pub(crate) fn send(self: &Arc<Self>, line: &[u8], ending: &str) {
+        if self.finished.load(Ordering::Relaxed) {
+            return to_stderr(line);
+        }
+        if line.len() > wire::DATAGRAM {
+            return self.enqueue(wire::split(line, ending));
+        }
+        if self.waiting.load(Ordering::Acquire) {
+            return self.enqueue(vec![line.into()]);
+        }
+        match self.attempt(line) {
+            Some(Outcome::Sent) => {}
+            Some(Outcome::Full) => self.enqueue(vec![line.into()]),
+            Some(Outcome::Broken) | None => to_stderr(line),
+        }
+    }
+
+    /// Takes the number of lines that were dropped since the last call.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        match self.dropped.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.dropped.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    /// Sends what waits and closes the way, but waits not beyond the timeout; a sink in this process has written
+    /// everything then. Later lines go straight to stderr.
+    pub(crate) fn finish(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        while self.waiting.load(Ordering::Acquire) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.finished.store(true, Ordering::Relaxed);
+        let fallback = self.fallback.get().and_then(Option::as_ref);
+        for way in [Some(&self.first), fallback].into_iter().flatten() {
+            let _ = shutdown(way.socket.as_raw_fd(), Shutdown::Write);
+            let sink = way
+                .sink
+                .as_ref()
+                .and_then(|sink| sink.lock().unwrap_or_else(PoisonError::into_inner).take());
+            if let Some(sink) = sink {
+                sink.finish(deadline.saturating_duration_since(Instant::now()));
+            }
+        }
+    }
+
+    /// Does something to the sink, if it is in this process.
+    pub(crate) fn with_sink(&self, act: impl FnOnce(&Sink)) {
+        let Some(sink) = &self.first.sink else { return };
+        if let Some(sink) = sink.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            act(sink);
+        }
+    }
+
+    /// One attempt at the way that stands; `None` if there is none any more.
+    fn attempt(&self, datagram: &[u8]) -> Option<Outcome> {
+        let way = match self.fallback.get() {
+            None => match attempt(&self.first.socket, datagram) {
+                Outcome::Broken => self
+                    .fallback
+                    .get_or_init(|| Way::local(Outputs::stderr()).ok())
+                    .as_ref()?,
+                outcome => return Some(outcome),
+            },
+            Some(fallback) => fallback.as_ref()?,
+        };
+        Some(attempt(&way.socket, datagram))
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the datagrams of one line behind those that wait, all of them or none.
+    fn enqueue(self: &Arc<Self>, datagrams: Vec<Box<[u8]>>) {
+        let mut backlog = self.backlog();
+        let bytes: usize = datagrams.iter().map(|datagram| datagram.len()).sum();
+        if backlog.bytes + bytes > BACKLOG {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if !backlog.flushing {
+            let this = Arc::clone(self);
+            let flush = move || this.flush();
+            if std::thread::Builder::new()
+                .name("log backlog".into())
+                .spawn(flush)
+                .is_err()
+            {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            backlog.flushing = true;
+        }
+        backlog.bytes += bytes;
+        backlog.datagrams.extend(datagrams);
+        self.waiting.store(true, Ordering::Release);
+    }
+
+    /// Sends the backlog, waiting for room where the socket is full, until nothing waits.
+    fn flush(&self) {
+        loop {
+            let mut backlog = self.backlog();
+            let Some(datagram) = backlog.datagrams.pop_front() else {
+                backlog.flushing = false;
+                self.waiting.store(false, Ordering::Release);
+                return;
+            };
+            drop(backlog);
+            loop {
+                match self.attempt(&datagram) {
+                    Some(Outcome::Full) => self.wait_for_room(),
+                    Some(Outcome::Sent) => break,
+                    Some(Outcome::Broken) | None => {
+                        to_stderr(&datagram);
+                        break;
+                    }
+                }
+            }
+            self.backlog().bytes -= datagram.len();
+        }
+    }
+
+    fn wait_for_room(&self) {
+        let fallback = self.fallback.get().and_then(Option::as_ref);
+        let socket = &fallback.unwrap_or(&self.first).socket;
+        // Bounded, because a signal or a change of the way must not leave the backlog waiting for ever.
+        let _ = poll(
+            &mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)],
+            PollTimeout::from(1000u16),
+        );
+    }
+}
+
+impl Way {
+    fn local(outputs: Outputs) -> io::Result<Self> {
+        let sink = Sink::start(outputs)?;
+        Ok(Self {
+            socket: sink.connect()?,
+            sink: Some(Mutex::new(Some(sink))),
+        })
+    }
+}
+
+fn attempt(socket: &OwnedFd, datagram: &[u8]) -> Outcome {
+    loop {
+        return match send(
+            socket.as_raw_fd(),
+            datagram,
+            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+        ) {
+            Ok(_) => Outcome::Sent,
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => Outcome::Full,
+            Err(Errno::EINTR) => continue,
+            Err(_) => Outcome::Broken,
+        };
+    }
+}
+
+/// The last resort.
+fn to_stderr(datagram: &[u8]) {
+    if let Some(parts) = wire::parse(datagram) {
+        let _ = io::stderr().write_all(parts.text);
+    }
+}
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;

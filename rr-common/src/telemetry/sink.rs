@@ -1,0 +1,221 @@
+//! Takes log lines from sockets and writes them to the outputs, on a thread of its own: a slow disk or a terminal that
+//! stands still holds up nothing else. At rest the thread sleeps; while lines come it wakes a few hundred times a
+//! second and writes what has gathered, however many lines that are.
+
+use super::outputs::Outputs;
+use super::wire::{self, Datagram};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Bytes that the kernel may hold for one sender; it may grant less.
+const SOCKET_BUFFER: usize = 1024 * 1024;
+/// How long lines gather before they are written.
+const GATHER: Duration = Duration::from_millis(2);
+/// Lines taken from one sender before the others have their turn.
+const TURN: usize = 256;
+
+/// The writing thread.
+#[derive(Debug)]
+pub struct Sink {
+    orders: mpsc::Sender<Order>,
+    wake: Arc<EventFd>,
+    abandoned: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+enum Order {
+    Input(OwnedFd),
+    Outputs(Box<Outputs>),
+    Reopen,
+    /// End when every sender has closed.
+    Finish,
+}
+
+impl Sink {
+    /// Starts the thread.
+    pub fn start(outputs: Outputs) -> io::Result<Self> {
+        let (orders, incoming) = mpsc::channel();
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let mut writer = Writer {
+            outputs,
+            orders: incoming,
+            wake: Arc::clone(&wake),
+            abandoned: Arc::clone(&abandoned),
+            inputs: Vec::new(),
+            partial: HashMap::new(),
+            finishing: false,
+        };
+        let thread = thread::Builder::new()
+            .name("log sink".into())
+            .spawn(move || writer.run())?;
+        Ok(Self {
+            orders,
+            wake,
+            abandoned,
+            thread,
+        })
+    }
+
+    /// A new sender's end of a socket: one for each process, so that one that floods the log crowds out only itself.
+    /// It is closed on exec.
+    pub fn connect(&self) -> io::Result<OwnedFd> {
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        setsockopt(&theirs, sockopt::SndBuf, &SOCKET_BUFFER)?;
+        self.order(Order::Input(ours));
+        Ok(theirs)
+    }
+
+    /// Closes and opens the files anew, for tools that move log files away.
+    pub fn reopen(&self) {
+        self.order(Order::Reopen);
+    }
+
+    /// Writes to other outputs from now on.
+    pub fn replace(&self, outputs: Outputs) {
+        self.order(Order::Outputs(Box::new(outputs)));
+    }
+
+    /// Waits until every sender has closed its end and all lines are written, but not beyond the timeout.
+    pub fn finish(self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        self.order(Order::Finish);
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.abandoned.store(true, Ordering::Relaxed);
+        let _ = self.wake.write(1);
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_ok() {
+            let _ = self.wake.write(1);
+        }
+    }
+}
+
+/// What the thread owns.
+struct Writer {
+    outputs: Outputs,
+    orders: Receiver<Order>,
+    wake: Arc<EventFd>,
+    abandoned: Arc<AtomicBool>,
+    inputs: Vec<OwnedFd>,
+    /// The beginnings of long lines, by the socket that they come from.
+    partial: HashMap<RawFd, Vec<u8>>,
+    finishing: bool,
+}
+
+impl Writer {
+    fn run(&mut self) {
+        let mut buffer = vec![0; wire::DATAGRAM];
+        let mut timeout = PollTimeout::NONE;
+        while !self.is_done() {
+            let ready = self.wait(timeout);
+            self.obey();
+            let lines = self.receive(&ready, &mut buffer);
+            self.outputs.flush();
+            // Under load the senders find nobody waiting, so that their lines cost them no wake-up of this thread.
+            timeout = match lines {
+                0 => PollTimeout::NONE,
+                _ => {
+                    thread::sleep(GATHER);
+                    PollTimeout::ZERO
+                }
+            };
+        }
+        self.outputs.flush();
+    }
+
+    fn is_done(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed) || self.finishing && self.inputs.is_empty()
+    }
+
+    /// Waits for lines or orders; returns which inputs have something.
+    fn wait(&self, timeout: PollTimeout) -> Vec<RawFd> {
+        let interest = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds: Vec<_> = self.inputs.iter().map(|input| interest(input.as_fd())).collect();
+        fds.push(interest(self.wake.as_fd()));
+        if poll(&mut fds, timeout).is_err() {
+            return Vec::new();
+        }
+        let ready = fds.iter().zip(&self.inputs).filter(|(fd, _)| fd.any().unwrap_or(true));
+        ready.map(|(_, input)| input.as_raw_fd()).collect()
+    }
+
+    fn obey(&mut self) {
+        let _ = self.wake.read();
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Input(input) => self.inputs.push(input),
+                Order::Reopen => self.outputs.reopen(),
+                Order::Finish => self.finishing = true,
+                Order::Outputs(outputs) => {
+                    self.outputs.flush();
+                    self.outputs = *outputs;
+                }
+            }
+        }
+    }
+
+    /// Takes what has come; returns the number of datagrams.
+    fn receive(&mut self, ready: &[RawFd], buffer: &mut [u8]) -> usize {
+        let mut count = 0;
+        for &input in ready {
+            for _ in 0..TURN {
+                match recv(input, buffer, MsgFlags::MSG_DONTWAIT) {
+                    Err(Errno::EAGAIN) => break,
+                    Err(Errno::EINTR) => continue,
+                    Ok(0) | Err(_) => {
+                        self.close(input);
+                        break;
+                    }
+                    Ok(length) => {
+                        count += 1;
+                        if let Some(datagram) = wire::parse(&buffer[..length]) {
+                            self.take(input, &datagram);
+                        }
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    fn take(&mut self, input: RawFd, datagram: &Datagram<'_>) {
+        if !datagram.more && !datagram.rest {
+            return self.outputs.write(datagram.logger, datagram.text);
+        }
+        let mut line = match datagram.rest {
+            true => self.partial.remove(&input).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        line.extend_from_slice(datagram.text);
+        // A sender that keeps to the rules stays below this bound; one that does not gets its line cut in two.
+        match datagram.more && line.len() <= 2 * wire::LINE {
+            true => drop(self.partial.insert(input, line)),
+            false => self.outputs.write(datagram.logger, &line),
+        }
+    }
+
+    fn close(&mut self, input: RawFd) {
+        if let Some(mut line) = self.partial.remove(&input) {
+            line.push(b'\n');
+            self.outputs.write(b"", &line);
+        }
+        self.inputs.retain(|fd| fd.as_raw_fd() != input);
+    }
+}
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;

@@ -1,0 +1,251 @@
+//! The pieces of text that lines are made of: JSON strings, times, colours, the margin of `up`.
+
+use super::Level;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use std::fmt;
+use std::io::Write;
+use std::time::SystemTime;
+
+pub(crate) const RESET: &str = "\x1b[0m";
+pub(crate) const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[91m";
+const YELLOW: &str = "\x1b[93m";
+
+/// For every byte below 0x80 whether it stands in a JSON string as it is.
+const AS_IT_IS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x20;
+    while byte < 0x80 {
+        table[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+        byte += 1;
+    }
+    table
+};
+
+/// Appends the bytes as the inside of a JSON string: always valid, what is no UTF-8 becomes the replacement character.
+pub(crate) fn escape(out: &mut Vec<u8>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let plain = bytes
+            .iter()
+            .position(|&byte| !AS_IT_IS[byte as usize])
+            .unwrap_or(bytes.len());
+        out.extend_from_slice(&bytes[..plain]);
+        bytes = &bytes[plain..];
+        let Some(&byte) = bytes.first() else { return };
+        if byte < 0x80 {
+            escape_ascii(out, byte);
+            bytes = &bytes[1..];
+            continue;
+        }
+        let high = bytes.iter().position(|&byte| byte < 0x80).unwrap_or(bytes.len());
+        escape_high(out, &bytes[..high]);
+        bytes = &bytes[high..];
+    }
+}
+
+fn escape_ascii(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => {
+            let [high, low] = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+        }
+    }
+}
+
+/// A run of bytes of which none is ASCII. Go replaces each wrong byte, Rust each wrong sequence: as Go here.
+fn escape_high(out: &mut Vec<u8>, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        for _ in chunk.invalid() {
+            out.extend_from_slice(b"\\ufffd");
+        }
+    }
+}
+
+/// Appends a JSON string.
+pub(crate) fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    escape(out, bytes);
+    out.push(b'"');
+}
+
+/// Whether a value of `up` mode needs no quotes.
+pub(crate) fn is_word(bytes: &[u8]) -> bool {
+    let bare = |byte: &u8| AS_IT_IS[usize::from(*byte)] && *byte != b' ' && *byte != b'=';
+    !bytes.is_empty() && bytes.iter().all(bare)
+}
+
+/// Appends a time as the reference's console shows it: UTC, to the second.
+pub(crate) fn utc(out: &mut Vec<u8>, moment: SystemTime) {
+    let time = civil(moment, &TimeZone::UTC);
+    let (year, month, day) = (time.year(), time.month(), time.day());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}+0000"
+    );
+}
+
+/// A time as access logs show it, in the local zone.
+pub(crate) fn local(moment: SystemTime) -> impl fmt::Display {
+    let timestamp = Timestamp::try_from(moment).unwrap_or(Timestamp::UNIX_EPOCH);
+    timestamp
+        .to_zoned(TimeZone::system())
+        .strftime("%d/%b/%y:%H:%M:%S %z")
+        .to_string()
+}
+
+fn civil(moment: SystemTime, zone: &TimeZone) -> DateTime {
+    let timestamp = Timestamp::try_from(moment).unwrap_or(Timestamp::UNIX_EPOCH);
+    zone.to_datetime(timestamp)
+}
+
+/// The colour that the reference gives to a level.
+pub(crate) fn colour(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "\x1b[97m",
+        Level::Info => "\x1b[96m",
+        Level::Warn => YELLOW,
+        Level::Error => RED,
+        Level::Panic | Level::Fatal => "\x1b[95m",
+    }
+}
+
+/// The colour of an answer's status.
+pub(crate) fn status_colour(status: u16) -> &'static str {
+    match status {
+        0..400 => "\x1b[92m",
+        400..500 => YELLOW,
+        _ => RED,
+    }
+}
+
+/// What stands before the message in `up` mode: the local time, the process, the level.
+pub(crate) fn up_head(out: &mut Vec<u8>, process: &str, level: Level, now: SystemTime, colours: bool) {
+    let time = civil(now, &TimeZone::system());
+    let [dim, reset, of_level] = if colours { [DIM, RESET, colour(level)] } else { [""; 3] };
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    let _ = write!(out, "{dim}{hour:02}:{minute:02}:{second:02}{reset} ");
+    up_margin(out, process, colours);
+    let _ = write!(out, "{of_level}{:<5}{reset} ", level.upper());
+}
+
+fn up_margin(out: &mut Vec<u8>, process: &str, colours: bool) {
+    const PALETTE: [&str; 6] = ["\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[34m", "\x1b[33m", "\x1b[96m"];
+    let sum = process
+        .bytes()
+        .fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let [of_process, reset] = if colours {
+        [PALETTE[sum % PALETTE.len()], RESET]
+    } else {
+        [""; 2]
+    };
+    let _ = write!(out, "{of_process}{process:<10} |{reset} ");
+}
+
+/// Most bytes of one message or value; a line of several such still fits what a datagram's parts may add up to.
+pub(crate) const VALUE: usize = 256 * 1024;
+
+/// Text that is being appended, with the escapes that its place needs, up to [`VALUE`] bytes.
+pub(crate) struct Text<'a> {
+    out: &'a mut Vec<u8>,
+    place: Place<'a>,
+    left: usize,
+    cut: usize,
+}
+
+enum Place<'a> {
+    Json,
+    Plain,
+    /// Further lines get the process's name before them.
+    Margin {
+        process: &'a str,
+        colours: bool,
+    },
+}
+
+impl<'a> Text<'a> {
+    fn new(out: &'a mut Vec<u8>, place: Place<'a>) -> Self {
+        Self {
+            out,
+            place,
+            left: VALUE,
+            cut: 0,
+        }
+    }
+
+    pub(crate) fn json(out: &'a mut Vec<u8>) -> Self {
+        Self::new(out, Place::Json)
+    }
+
+    pub(crate) fn plain(out: &'a mut Vec<u8>) -> Self {
+        Self::new(out, Place::Plain)
+    }
+
+    pub(crate) fn margin(out: &'a mut Vec<u8>, process: &'a str, colours: bool) -> Self {
+        Self::new(out, Place::Margin { process, colours })
+    }
+
+    /// Appends bytes; what does not fit is only counted.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        let fits = bytes.len().min(self.left);
+        self.left -= fits;
+        self.cut += bytes.len() - fits;
+        self.append(&bytes[..fits]);
+    }
+
+    /// Tells how much was cut off, if anything.
+    pub(crate) fn end(self) {
+        if self.cut > 0 {
+            let _ = write!(self.out, "… ({} bytes cut off)", self.cut);
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        match self.place {
+            Place::Json => escape(self.out, bytes),
+            Place::Plain => self.out.extend_from_slice(bytes),
+            Place::Margin { process, colours } => {
+                for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+                    if index > 0 {
+                        self.out.extend_from_slice(b"\n         ");
+                        up_margin(self.out, process, colours);
+                        self.out.extend_from_slice(b"      ");
+                    }
+                    highlighted(self.out, line, colours);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// A line of text, PHP's complaints in colour.
+fn highlighted(out: &mut Vec<u8>, line: &[u8], colours: bool) {
+    const WRONG: [&[u8]; 4] = [b"PHP Fatal error:", b"PHP Parse error:", b"Fatal error:", b"Uncaught "];
+    const DOUBTFUL: [&[u8]; 4] = [b"PHP Warning:", b"PHP Notice:", b"PHP Deprecated:", b"Warning:"];
+    let line_has = |texts: &[&[u8]]| texts.iter().any(|text| memchr::memmem::find(line, text).is_some());
+    let highlight = match colours {
+        false => None,
+        true if line_has(&WRONG) => Some(RED),
+        true if line_has(&DOUBTFUL) => Some(YELLOW),
+        true => None,
+    };
+    let Some(highlight) = highlight else {
+        return out.extend_from_slice(line);
+    };
+    for part in [highlight.as_bytes(), line, RESET.as_bytes()] {
+        out.extend_from_slice(part);
+    }
+}

@@ -1,0 +1,85 @@
+//! The log of the whole server: the outputs and the thread that writes them, for the supervisor's own lines and for
+//! those of every plugin.
+//!
+//! A plugin gets a socket from [`ServerLog::socket`], by inheritance and named in `RR_LOG_FD`; it formats its lines
+//! itself, as the `logs` section says that the supervisor sends it. For `up` that section is changed by [`for_people`].
+
+use rr_common::config::section::Logs;
+use rr_common::telemetry::sink::Sink;
+use rr_common::telemetry::{LogError, log};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// The environment variable that tells a plugin the number of its log socket.
+#[allow(unused_imports)]
+pub use log::VARIABLE;
+
+/// The log of the whole server.
+#[derive(Debug)]
+pub struct ServerLog {
+    sink: Sink,
+    /// The supervisor's own lines.
+    own: log::Guard,
+}
+
+/// Makes lines for people in front of a terminal: a name before each line, no JSON, everything on stderr. Channels and
+/// files of the section are left out.
+pub fn for_people(logs: &mut Logs) {
+    let level = std::mem::take(&mut logs.main.level);
+    *logs = Logs::default();
+    logs.main.mode = "up".into();
+    logs.main.level = level;
+}
+
+impl ServerLog {
+    /// Opens the outputs, starts the writing thread, and makes the supervisor's own events lines of the logger
+    /// `supervisor`.
+    ///
+    /// # Errors
+    /// A wrong section, or an output that cannot be opened.
+    pub fn start(logs: &Logs) -> Result<Self, LogError> {
+        let sink = Sink::start(log::Outputs::open(logs)?)?;
+        let own = log::init_on(logs, "supervisor", sink.connect()?)?;
+        Ok(Self { sink, own })
+    }
+
+    /// A plugin's end of a new socket. It is closed on exec, so it must be passed on explicitly; close it here once the
+    /// plugin runs, since the log ends when every such end is closed.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.sink.connect()
+    }
+
+    /// Opens the files anew (SIGHUP).
+    pub fn reopen(&self) {
+        self.sink.reopen();
+    }
+
+    /// Writes what is on its way, the last lines of plugins that have ended included, and returns when all is written,
+    /// or after the timeout: a process that still holds a socket may be left.
+    pub fn finish(self, timeout: Duration) {
+        drop(self.own);
+        self.sink.finish(timeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rr_common::config::section::LogChannel;
+
+    #[test]
+    fn up_keeps_the_level_and_nothing_else() {
+        let mut logs = Logs::default();
+        logs.main.mode = "production".into();
+        logs.main.level = "warn".into();
+        logs.main.output = vec!["/var/log/rr.log".into()];
+        logs.channels.insert("http".into(), LogChannel::default());
+        for_people(&mut logs);
+        assert_eq!((logs.main.mode.as_str(), logs.main.level.as_str()), ("up", "warn"));
+        assert!(logs.main.output.is_empty() && logs.channels.is_empty());
+    }
+}
