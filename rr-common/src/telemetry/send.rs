@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Most bytes that wait while the socket is full.
@@ -27,6 +27,8 @@ pub(crate) struct Sender {
     /// Taken when the first way is broken; `None` if that cannot be set up either.
     fallback: OnceLock<Option<Way>>,
     backlog: Mutex<Backlog>,
+    /// Told when nothing waits any more.
+    emptied: Condvar,
     /// Whether lines wait in the backlog, so that newer ones must queue behind them.
     waiting: AtomicBool,
     dropped: AtomicU64,
@@ -70,6 +72,7 @@ impl Sender {
             first,
             fallback: OnceLock::new(),
             backlog: Mutex::default(),
+            emptied: Condvar::new(),
             waiting: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             finished: AtomicBool::new(false),
@@ -106,9 +109,8 @@ impl Sender {
     /// everything then. Later lines go straight to stderr.
     pub(crate) fn finish(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
-        while self.waiting.load(Ordering::Acquire) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let flushing = |backlog: &mut Backlog| backlog.flushing;
+        let _ = self.emptied.wait_timeout_while(self.backlog(), timeout, flushing);
         self.finished.store(true, Ordering::Relaxed);
         let fallback = self.fallback.get().and_then(Option::as_ref);
         for way in [Some(&self.first), fallback].into_iter().flatten() {
@@ -183,6 +185,7 @@ impl Sender {
             let Some(datagram) = backlog.datagrams.pop_front() else {
                 backlog.flushing = false;
                 self.waiting.store(false, Ordering::Release);
+                self.emptied.notify_all();
                 return;
             };
             drop(backlog);

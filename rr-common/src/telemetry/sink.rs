@@ -11,25 +11,28 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, setsoc
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 /// Bytes that the kernel may hold for one sender; it may grant less.
 const SOCKET_BUFFER: usize = 1024 * 1024;
-/// How long lines gather before they are written.
-const GATHER: Duration = Duration::from_millis(2);
+/// Milliseconds that lines gather before they are written.
+const GATHER: u8 = 2;
+/// Orders that may wait while the thread writes.
+const ORDERS: usize = 64;
 /// Lines taken from one sender before the others have their turn.
 const TURN: usize = 256;
 
 /// The writing thread.
 #[derive(Debug)]
 pub struct Sink {
-    orders: mpsc::Sender<Order>,
+    orders: SyncSender<Order>,
     wake: Arc<EventFd>,
     abandoned: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    /// Closed by the thread's end.
+    ended: Receiver<()>,
 }
 
 enum Order {
@@ -43,7 +46,8 @@ enum Order {
 impl Sink {
     /// Starts the thread.
     pub fn start(outputs: Outputs) -> io::Result<Self> {
-        let (orders, incoming) = mpsc::channel();
+        let (orders, incoming) = mpsc::sync_channel(ORDERS);
+        let (ends, ended) = mpsc::sync_channel(0);
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let abandoned = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
@@ -55,14 +59,15 @@ impl Sink {
             partial: HashMap::new(),
             finishing: false,
         };
-        let thread = thread::Builder::new()
-            .name("log sink".into())
-            .spawn(move || writer.run())?;
+        thread::Builder::new().name("log sink".into()).spawn(move || {
+            writer.run();
+            drop(ends);
+        })?;
         Ok(Self {
             orders,
             wake,
             abandoned,
-            thread,
+            ended,
         })
     }
 
@@ -71,35 +76,35 @@ impl Sink {
     pub fn connect(&self) -> io::Result<OwnedFd> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         setsockopt(&theirs, sockopt::SndBuf, &SOCKET_BUFFER)?;
-        self.order(Order::Input(ours));
+        self.order(Order::Input(ours))?;
         Ok(theirs)
     }
 
     /// Closes and opens the files anew, for tools that move log files away.
     pub fn reopen(&self) {
-        self.order(Order::Reopen);
+        let _ = self.order(Order::Reopen);
     }
 
     /// Writes to other outputs from now on.
     pub fn replace(&self, outputs: Outputs) {
-        self.order(Order::Outputs(Box::new(outputs)));
+        let _ = self.order(Order::Outputs(Box::new(outputs)));
     }
 
     /// Waits until every sender has closed its end and all lines are written, but not beyond the timeout.
     pub fn finish(self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
-        self.order(Order::Finish);
-        while !self.thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
-        }
+        let _ = self.order(Order::Finish);
+        let _ = self.ended.recv_timeout(timeout);
         self.abandoned.store(true, Ordering::Relaxed);
         let _ = self.wake.write(1);
     }
 
-    fn order(&self, order: Order) {
-        if self.orders.send(order).is_ok() {
-            let _ = self.wake.write(1);
-        }
+    /// Leaves an order without waiting: the thread may stand still in a write.
+    fn order(&self, order: Order) -> io::Result<()> {
+        self.orders
+            .try_send(order)
+            .map_err(|_| io::Error::other("the log's thread does not answer"))?;
+        self.wake.write(1)?;
+        Ok(())
     }
 }
 
@@ -128,7 +133,7 @@ impl Writer {
             timeout = match lines {
                 0 => PollTimeout::NONE,
                 _ => {
-                    thread::sleep(GATHER);
+                    let _ = poll(&mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)], GATHER);
                     PollTimeout::ZERO
                 }
             };
