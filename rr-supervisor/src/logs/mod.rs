@@ -13,11 +13,11 @@ use std::time::Duration;
 
 /// The environment variable that tells a plugin the number of its log socket.
 #[allow(unused_imports)]
-pub use log::VARIABLE;
+pub(crate) use log::VARIABLE;
 
 /// The log of the whole server.
 #[derive(Debug)]
-pub struct ServerLog {
+pub(crate) struct ServerLog {
     sink: Sink,
     /// The supervisor's own lines.
     own: log::Guard,
@@ -25,7 +25,7 @@ pub struct ServerLog {
 
 /// Makes lines for people in front of a terminal: a name before each line, no JSON, everything on stderr. Channels and
 /// files of the section are left out.
-pub fn for_people(logs: &mut Logs) {
+pub(crate) fn for_people(logs: &mut Logs) {
     let level = std::mem::take(&mut logs.main.level);
     *logs = Logs::default();
     logs.main.mode = "up".into();
@@ -38,7 +38,7 @@ impl ServerLog {
     ///
     /// # Errors
     /// A wrong section, or an output that cannot be opened.
-    pub fn start(logs: &Logs) -> Result<Self, LogError> {
+    pub(crate) fn start(logs: &Logs) -> Result<Self, LogError> {
         let sink = Sink::start(log::Outputs::open(logs)?)?;
         let own = log::init_on(logs, "supervisor", sink.connect()?)?;
         Ok(Self { sink, own })
@@ -49,18 +49,18 @@ impl ServerLog {
     ///
     /// # Errors
     /// No descriptors left.
-    pub fn socket(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
         self.sink.connect()
     }
 
     /// Opens the files anew (SIGHUP).
-    pub fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         self.sink.reopen();
     }
 
     /// Writes what is on its way, the last lines of plugins that have ended included, and returns when all is written,
     /// or after the timeout: a process that still holds a socket may be left.
-    pub fn finish(self, timeout: Duration) {
+    pub(crate) fn finish(self, timeout: Duration) {
         drop(self.own);
         self.sink.finish(timeout);
     }
