@@ -14,7 +14,7 @@ pub(super) fn unknown_key(name: &str, path: &str, node: &Node, section: &Section
         return diagnostic.help(format!("did you mean `{near}`?"));
     }
     // A key that sits one level too high is as common as a misspelt one.
-    let deeper = section.fields.iter().find(|(_, ty)| match ty {
+    let deeper = section.fields.iter().find(|(_, field)| match &field.ty {
         Type::Section(inner) => inner.fields.contains_key(name),
         _ => false,
     });

@@ -21,7 +21,14 @@ pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings
     let value = match ty {
         Type::Any => Ok(node.value.clone()),
         Type::Bool => boolean(&node.value),
-        Type::Int { min, max } => integer(&node.value, *min, *max),
+        Type::Int { min, max, clamp } => match integer(&node.value, *min, *max) {
+            Err(message) if *clamp && message.starts_with("must be at most") => {
+                let warning = Diagnostic::at(&node.origin, path, message).help(format!("taken as {max}"));
+                findings.warnings.push(warning);
+                Ok(Value::Int(*max))
+            }
+            other => other,
+        },
         Type::Float => float(&node.value),
         Type::Text { format } => text(&node.value, *format),
         Type::OneOf(names) => one_of(&node.value, names),
@@ -150,7 +157,7 @@ fn duration(node: &Node, path: &str, findings: &mut Findings) -> Result<Value, S
         let warning = Diagnostic::at(&node.origin, path, message).help(format!("did you mean `{n}s`?"));
         findings.warnings.push(warning);
     }
-    Ok(value.clone())
+    Ok(if dur.is_zero() { Value::Int(0) } else { value.clone() })
 }
 
 fn command(node: &Node) -> Result<Value, String> {
@@ -227,18 +234,27 @@ fn section(
         let name = section.aliases.get(given).unwrap_or(given);
         let path = join(path, given);
         match section.fields.get(name) {
-            Some(ty) => {
-                if let Some(node) = coerce(node, ty, &path, findings) {
-                    // The key's own name wins over its alias when both are given.
-                    if name == given || !entries.contains_key(name) {
-                        out.insert(name.clone(), node);
-                    }
+            Some(field) => {
+                let node = coerce(node, &field.ty, &path, findings);
+                // The key's own name wins over its alias when both are given.
+                let shadowed = name != given && entries.contains_key(name);
+                if let Some(node) = node.filter(|node| !shadowed && !(field.zero_is_default && zero(&node.value))) {
+                    out.insert(name.clone(), node);
                 }
             }
             None => findings.warnings.push(check::unknown_key(given, &path, node, section)),
         }
     }
     out
+}
+
+fn zero(value: &Value) -> bool {
+    match value {
+        Value::Int(n) => *n == 0,
+        Value::Text(text) => text.is_empty(),
+        Value::List(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 /// `driver` and `config`. A setting of the driver that stands beside `config` counts as if it stood inside.
@@ -261,7 +277,9 @@ fn driver(
             "unknown driver, expected one of {all}, found {}",
             driver.value.describe()
         );
-        let error = Diagnostic::at(&driver.origin, join(path, "driver"), message);
+        let mut error = Diagnostic::at(&driver.origin, join(path, "driver"), message);
+        let near = check::nearest(&name, drivers.keys().map(String::as_str));
+        error.help = near.map(|near| format!("did you mean `{near}`?"));
         findings.errors.push(error);
         return None;
     };
@@ -275,12 +293,12 @@ fn driver(
         }
         let beside = join(path, key);
         let Type::Section(section) = ty else { continue };
-        let Some(ty) = section.fields.get(key) else {
+        let Some(field) = section.fields.get(key) else {
             let warning = check::unknown_key(key, &beside, value, section);
             findings.warnings.push(warning);
             continue;
         };
-        if let (Some(value), Value::Map(map)) = (coerce(value, ty, &beside, findings), &mut config.value) {
+        if let (Some(value), Value::Map(map)) = (coerce(value, &field.ty, &beside, findings), &mut config.value) {
             map.entry(key.clone()).or_insert(value);
         }
     }

@@ -68,7 +68,10 @@ impl FromStr for Dur {
 
 impl fmt::Display for Dur {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
+        match self.0.is_zero() {
+            true => f.write_str("0s"),
+            false => write!(f, "{:?}", self.0),
+        }
     }
 }
 

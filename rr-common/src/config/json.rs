@@ -48,7 +48,9 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Node, Diagnostic> {
     let root = Seed { file, line: &line }.deserialize(&mut json);
     root.and_then(|node| json.end().map(|()| node)).map_err(|e| {
         let line = u32::try_from(e.line()).unwrap_or(0);
-        Diagnostic::file(&**file, line, format!("not valid JSON: {e}"))
+        let text = e.to_string();
+        let text = text.split(" at line ").next().unwrap_or_default();
+        Diagnostic::file(&**file, line, format!("not valid JSON: {text}"))
     })
 }
 
@@ -103,10 +105,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
         while let Some(key) = map.next_key::<String>()? {
             let key = key.to_lowercase();
             let place = Origin::line(self.file, self.line.get());
-            let node = map.next_value_seed(self)?;
             if entries.contains_key(&key) {
                 return Err(A::Error::custom(format!("key {key:?} is defined twice")));
             }
+            let node = map.next_value_seed(self)?;
             entries.insert(key, Node::new(node.value, place));
         }
         Ok(Node::new(Value::Map(entries), origin))

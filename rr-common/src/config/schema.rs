@@ -13,6 +13,8 @@ pub(super) enum Type {
     Int {
         min: i128,
         max: i128,
+        /// A larger value is taken as `max`, as the reference does with a few keys (`x-clamp`).
+        clamp: bool,
     },
     Float,
     Text {
@@ -44,9 +46,18 @@ pub(super) enum Format {
 /// Known keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Section {
-    pub(super) fields: BTreeMap<String, Type>,
+    pub(super) fields: BTreeMap<String, Field>,
     /// Other names of keys, as the sections' `x-aliases` give them.
     pub(super) aliases: BTreeMap<String, String>,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Field {
+    pub(super) ty: Type,
+    /// Zero and the empty text mean the default. So it is with every key of the reference that has one; keys of ours for
+    /// which zero has a meaning say `x-zero`.
+    pub(super) zero_is_default: bool,
 }
 
 /// The JSON Schema of the whole configuration.
@@ -59,15 +70,6 @@ pub(super) fn json() -> &'static Json {
 pub(super) fn root() -> &'static Type {
     static ROOT: OnceLock<Type> = OnceLock::new();
     ROOT.get_or_init(|| compile(json(), json()))
-}
-
-/// The JSON Schema as text, for editors.
-pub fn schema_text() -> String {
-    let mut schema = json().clone();
-    if let Some(root) = schema.as_object_mut() {
-        root.insert("title".into(), ".rr.yaml".into());
-    }
-    format!("{schema:#}\n")
 }
 
 /// One schema node; the sections' types are not recursive, so references are followed without a bound.
@@ -158,6 +160,20 @@ fn integer(object: &Map<String, Json>) -> Type {
     Type::Int {
         min: bound("minimum").unwrap_or(low),
         max: bound("maximum").unwrap_or(high),
+        clamp: object.contains_key("x-clamp"),
+    }
+}
+
+fn field(schema: &Json, root: &Json) -> Field {
+    let unset = match schema.get("default") {
+        None | Some(Json::Null | Json::Bool(_) | Json::Object(_)) => true,
+        Some(Json::Number(n)) => n.as_f64() == Some(0.0),
+        Some(Json::String(text)) => text.is_empty() || text == "0s",
+        Some(Json::Array(items)) => items.is_empty(),
+    };
+    Field {
+        ty: compile(schema, root),
+        zero_is_default: !unset && schema.get("x-zero").is_none(),
     }
 }
 
@@ -165,7 +181,7 @@ fn mapping(object: &Map<String, Json>, root: &Json) -> Type {
     if let Some(properties) = object.get("properties").and_then(Json::as_object) {
         let fields = properties
             .iter()
-            .map(|(name, schema)| (name.clone(), compile(schema, root)));
+            .map(|(name, schema)| (name.clone(), field(schema, root)));
         let aliases = object.get("x-aliases").and_then(Json::as_object);
         let aliases = aliases.into_iter().flatten();
         return Type::Section(Section {

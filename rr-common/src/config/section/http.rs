@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 #[serde(default)]
 pub struct Http {
     /// Where plain HTTP listens: host:port, tcp://host:port or unix://path; several are separated by commas.
+    #[schemars(extend("format" = "addresses"))]
     pub address: String,
     /// Status of every internal failure.
+    #[schemars(range(max = 599))]
     pub internal_error_code: u16,
     /// The long form of the request log.
     pub access_logs: bool,
@@ -45,10 +47,13 @@ pub struct Http {
     /// Threads that serve connections; 0 means one for each eight CPUs, at least one.
     pub threads: u64,
     /// Longest wait for a request's complete head.
+    #[schemars(extend("x-zero" = true))]
     pub read_header_timeout: Dur,
     /// Longest wait for the next piece of a request body, and for a client that takes no bytes.
+    #[schemars(extend("x-zero" = true))]
     pub io_timeout: Dur,
     /// Longest idleness of a kept-alive connection.
+    #[schemars(extend("x-zero" = true))]
     pub idle_timeout: Dur,
     /// Largest request head in KiB.
     pub max_header_size: u64,
@@ -85,6 +90,7 @@ pub struct Http2 {
 #[serde(default)]
 pub struct Http3 {
     /// Where HTTP/3 listens (UDP).
+    #[schemars(extend("format" = "address"))]
     pub address: String,
     /// Private key, PEM.
     pub key: String,
@@ -97,6 +103,7 @@ pub struct Http3 {
 #[serde(default)]
 pub struct Fcgi {
     /// Where FastCGI listens.
+    #[schemars(extend("format" = "address"))]
     pub address: String,
 }
 

@@ -13,6 +13,7 @@ pub struct Pool {
     /// Command of this pool's workers; overrides `server.command`.
     pub command: CommandLine,
     /// Number of workers; 0 means one for each logical CPU; at most 500.
+    #[schemars(range(max = 500))]
     pub num_workers: u64,
     /// Requests that a worker serves before it is replaced (plus 0 to 14 % jitter); 0 means no limit.
     pub max_jobs: u64,
@@ -27,6 +28,7 @@ pub struct Pool {
     /// Longest wait for the end of a stream whose client has gone.
     pub stream_timeout: Dur,
     /// Frames that may stand in one worker's pipe: 1, or 2 to let PHP begin the next request without waiting for us.
+    #[schemars(range(min = 1, max = 2))]
     pub pipeline: u64,
     /// Limits on a worker's life.
     pub supervisor: Option<PoolSupervisor>,
@@ -55,8 +57,10 @@ pub struct PoolSupervisor {
 #[serde(default)]
 pub struct DynamicAllocator {
     /// Workers on top of `num_workers`, at most 100.
+    #[schemars(range(max = 100), extend("x-clamp" = true))]
     pub max_workers: u64,
     /// Workers started at once, at most 100.
+    #[schemars(range(max = 100), extend("x-clamp" = true))]
     pub spawn_rate: u64,
     /// Idleness after which an added worker is removed; below 1s it means 60s.
     pub idle_timeout: Dur,

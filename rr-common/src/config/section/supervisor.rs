@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 #[serde(default)]
 pub struct Supervisor {
     /// How long plugins serve on after the supervisor's death before they drain and exit.
+    #[schemars(extend("x-zero" = true))]
     pub adopt_timeout: Dur,
     /// What a plugin that cannot start means for the others.
     pub start: StartPolicy,
@@ -37,10 +38,13 @@ pub enum StartPolicy {
 #[serde(default)]
 pub struct Restart {
     /// Wait before the second restart; doubled for each further one, up to 30s.
+    #[schemars(extend("x-zero" = true))]
     pub backoff: Dur,
     /// Early deaths within `window` after which the plugin is given up.
+    #[schemars(extend("x-zero" = true))]
     pub max: u64,
     /// The time in which early deaths are counted.
+    #[schemars(extend("x-zero" = true))]
     pub window: Dur,
 }
 

@@ -1,0 +1,63 @@
+//! The `kv` section: storages and the drivers behind them.
+
+use super::Redis;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One storage: a driver and its settings.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "driver", content = "config", rename_all = "snake_case")]
+pub enum Storage {
+    /// In memory.
+    Memory(MemoryStorage),
+    /// In a file.
+    Boltdb(BoltdbStorage),
+    /// Memcached.
+    Memcached(MemcachedStorage),
+    /// Redis.
+    Redis(Box<Redis>),
+}
+
+/// A storage in memory; it has no settings.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct MemoryStorage {}
+
+/// A storage in a file.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct BoltdbStorage {
+    /// Path of the file.
+    pub file: String,
+    /// Mode of the file; written with a leading zero it is octal.
+    #[schemars(range(max = 0o7777))]
+    pub permissions: u32,
+    /// Seconds between two looks for expired keys.
+    pub interval: u64,
+}
+
+/// A storage in Memcached.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct MemcachedStorage {
+    /// `host:port` of each server.
+    pub addr: Vec<String>,
+}
+
+impl Default for BoltdbStorage {
+    fn default() -> Self {
+        Self {
+            file: "rr.db".into(),
+            permissions: 0o755,
+            interval: 60,
+        }
+    }
+}
+
+impl Default for MemcachedStorage {
+    fn default() -> Self {
+        Self {
+            addr: vec!["127.0.0.1:11211".into()],
+        }
+    }
+}
