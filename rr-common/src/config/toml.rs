@@ -35,14 +35,14 @@ impl Reader<'_> {
     }
 
     fn table(&self, table: &DeTable<'_>) -> Result<Value, Diagnostic> {
-        let mut entries = BTreeMap::new();
+        let mut entries: BTreeMap<String, Node> = BTreeMap::new();
         for (key, value) in table {
             let line = self.line(&key.span());
             let node = Node::new(self.value(value.get_ref(), line)?, Origin::line(self.file, line));
             let name = key.get_ref().to_lowercase();
-            if entries.contains_key(&name) {
+            if let Some(other) = entries.get(&name) {
                 let message = format!("key {name:?} is defined twice, in different case");
-                return Err(Diagnostic::file(&**self.file, line, message));
+                return Err(Diagnostic::file(&**self.file, line.max(other.origin.line), message));
             }
             entries.insert(name, node);
         }
