@@ -238,7 +238,11 @@ fn section(
                 let node = coerce(node, &field.ty, &path, findings);
                 // The key's own name wins over its alias when both are given.
                 let shadowed = name != given && entries.contains_key(name);
-                if let Some(node) = node.filter(|node| !shadowed && !(field.zero_is_default && zero(&node.value))) {
+                let unset = |node: &Node| field.zero_is_default && zero(&node.value);
+                if let Some(node) = node
+                    && !shadowed
+                    && !unset(&node)
+                {
                     out.insert(name.clone(), node);
                 }
             }

@@ -2,9 +2,12 @@
 
 use super::Config;
 
+/// A key, and whether a configuration asks for it.
+type Asked = (&'static str, fn(&Config) -> bool);
+
 /// Sections and keys that are known and checked, but that nothing in this build serves yet. Whoever brings the part
 /// removes its line.
-const UNSERVED: [(&str, fn(&Config) -> bool); 9] = [
+const UNSERVED: [Asked; 9] = [
     ("metrics", |c| c.metrics.is_some()),
     ("status", |c| c.status.is_some()),
     ("otel", |c| c.otel.is_some()),
