@@ -96,6 +96,8 @@ pub struct Parser {
     state: State,
     parts: usize,
     heads: usize,
+    /// The current part has a name; the others are skipped, and their errors are those of the lines between parts.
+    named: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +144,7 @@ impl Parser {
             state: State::Line { after_break: false },
             parts: 0,
             heads: 0,
+            named: false,
         })
     }
 
@@ -253,6 +256,8 @@ impl Parser {
         }
         let Some(end) = end else {
             if self.ended {
+                // The reference reads a head line by line and so finds a mistake before it finds the end.
+                parse_head(&self.buffer)?;
                 self.state = State::End;
                 return Ok(None);
             }
@@ -270,6 +275,7 @@ impl Parser {
         let head = parse_head(&self.buffer[..line])?;
         self.buffer.advance(end);
         self.heads += end;
+        self.named = !head.name.is_empty();
         self.state = State::Data { first: true };
         Ok(Some(Step::Part(head)))
     }
@@ -286,7 +292,10 @@ impl Parser {
         };
         match then {
             Then::Boundary if length == 0 => Ok(Step::PartEnd),
-            Then::Unknown if length == 0 && self.ended => Err(MultipartError::UnexpectedEof),
+            Then::Unknown if length == 0 && self.ended => Err(match self.named {
+                true => MultipartError::UnexpectedEof,
+                false => MultipartError::Eof,
+            }),
             Then::Unknown if length == 0 => Ok(Step::More),
             _ => Ok(Step::Data(length)),
         }
@@ -520,7 +529,9 @@ mod tests {
         fails("", "multipart: NextPart: EOF");
         fails("--XX", "multipart: NextPart: EOF");
         fails(&"x".repeat(5000), "multipart: NextPart: bufio: buffer full");
-        fails("--XX\r\n\r\nabc", "unexpected EOF");
+        fails("--XX\r\n\r\nabc", "multipart: NextPart: EOF");
+        fails(&format!("--XX\r\n{A}\r\n\r\nabc"), "unexpected EOF");
+        fails("--XX\r\nab", "malformed MIME header: missing colon: \"ab\"");
         fails("--XX\r\n\r\nabc\r\n--XX", "multipart: NextPart: EOF");
         fails("--XX\r\n\r\nabc\r\n--XX \r", "multipart: NextPart: EOF");
         fails(
