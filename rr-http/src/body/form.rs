@@ -165,12 +165,12 @@ pub(super) async fn tree(text: Body, settings: &Settings) -> Result<Body, BodyEr
         }
         text => {
             let mut out = spool::Output::new(settings);
-            work::large_form(move || {
+            work::large_form(settings.idle_timeout, move || {
                 let text: Bytes = spool::load(text)?;
                 write(&parse(&text)?, &mut out)?;
                 Ok(out.finish()?)
             })
-            .await?
+            .await
         }
     }
 }

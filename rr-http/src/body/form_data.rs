@@ -138,12 +138,12 @@ impl FieldParts {
             }
             values => {
                 let mut out = spool::Output::new(settings);
-                work::large_form(move || {
+                work::large_form(settings.idle_timeout, move || {
                     let values = spool::load(values)?;
                     write(&field_tree(&names, &values)?, &mut out)?;
                     Ok(out.finish()?)
                 })
-                .await?
+                .await
             }
         }
     }
