@@ -125,7 +125,7 @@ where
             }
             let mut incoming = Incoming::new(body, content_length, settings.form_limit(), settings)?;
             let text = spool::read(&mut incoming, settings).await?;
-            Ok(Collected::new(form::tree(text, settings).await?, true))
+            Ok(Collected::new(form::tree(text, settings, form::parse).await?, true))
         }
         Kind::Multipart => {
             let boundary = form_data::boundary(media_type)?;

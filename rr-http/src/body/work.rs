@@ -20,7 +20,9 @@ pub(super) async fn large_form<T: Send + 'static>(
     patience: Duration,
     job: impl FnOnce() -> Result<T, BodyError> + Send + 'static,
 ) -> Result<T, BodyError> {
-    let permit = timeout(patience, FORMS.acquire()).await.map_err(|_| BodyError::Timeout)?;
+    let permit = timeout(patience, FORMS.acquire())
+        .await
+        .map_err(|_| BodyError::Timeout)?;
     let permit = permit.map_err(io::Error::other)?;
     blocking(move || {
         let result = job();
