@@ -50,14 +50,14 @@ enum Target {
 /// Reads a multipart body up to its last boundary.
 pub(super) async fn collect<B>(
     mut incoming: Incoming<B>,
-    boundary: &[u8],
+    boundary: Vec<u8>,
     settings: &Settings,
 ) -> Result<Collected, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut parser = Parser::new(boundary)?;
+    let mut parser = Parser::new(&boundary)?;
     let mut fields = FieldParts::new(settings);
     let mut files = FileParts::default();
     let mut target = Target::Nowhere;
