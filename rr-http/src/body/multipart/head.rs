@@ -23,7 +23,11 @@ pub(super) fn parse(text: &[u8]) -> Result<Head, MultipartError> {
         .peekable();
     let continues = |line: &&[u8]| line.starts_with(b" ") || line.starts_with(b"\t");
     if let Some(line) = lines.next_if(continues) {
-        return Err(MultipartError::InitialLine(line[..line.len().min(80)].to_vec()));
+        // The reference reads no more than this of a line that it is going to refuse.
+        return Err(match line.len() {
+            0..=80 => MultipartError::InitialLine(line.to_vec()),
+            _ => MultipartError::TooLarge,
+        });
     }
     let mut head = Head::default();
     let (mut disposition, mut mime) = (None, None);
