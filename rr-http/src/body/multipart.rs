@@ -4,13 +4,11 @@
 //! alone if the first boundary's line does; text before the first boundary is skipped; nothing is read after the last
 //! one; a body that ends within a part's head ends the form.
 
-mod head;
-
-pub use head::Head;
-
-use super::quote::quote;
+use super::{
+    media::{self, MediaType},
+    quote::quote,
+};
 use bytes::{Buf, BytesMut};
-use head::skip_blanks;
 use memchr::{memchr, memmem};
 
 /// Longest line between parts.
@@ -72,6 +70,17 @@ pub enum Event<'a> {
     End,
 }
 
+/// What matters of a part's head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The field's name; empty if there is none, or no `form-data` disposition.
+    pub name: Vec<u8>,
+    /// The file's name without directories; empty if the part is a plain field.
+    pub filename: Vec<u8>,
+    /// The content type as sent.
+    pub mime: Vec<u8>,
+}
+
 /// The parser; ask it for events until it wants more bytes.
 #[derive(Debug)]
 pub struct Parser {
@@ -87,8 +96,6 @@ pub struct Parser {
     state: State,
     parts: usize,
     heads: usize,
-    /// The current part has a name; the others are skipped, and their errors are those of the lines between parts.
-    named: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +142,6 @@ impl Parser {
             state: State::Line { after_break: false },
             parts: 0,
             heads: 0,
-            named: false,
         })
     }
 
@@ -247,8 +253,6 @@ impl Parser {
         }
         let Some(end) = end else {
             if self.ended {
-                // The reference reads a head line by line and so finds a mistake before it finds the end.
-                head::parse(&self.buffer)?;
                 self.state = State::End;
                 return Ok(None);
             }
@@ -263,10 +267,9 @@ impl Parser {
             };
             return Ok(None);
         }
-        let head = head::parse(&self.buffer[..line])?;
+        let head = parse_head(&self.buffer[..line])?;
         self.buffer.advance(end);
         self.heads += end;
-        self.named = !head.name.is_empty();
         self.state = State::Data { first: true };
         Ok(Some(Step::Part(head)))
     }
@@ -283,10 +286,7 @@ impl Parser {
         };
         match then {
             Then::Boundary if length == 0 => Ok(Step::PartEnd),
-            Then::Unknown if length == 0 && self.ended => Err(match self.named {
-                true => MultipartError::UnexpectedEof,
-                false => MultipartError::Eof,
-            }),
+            Then::Unknown if length == 0 && self.ended => Err(MultipartError::UnexpectedEof),
             Then::Unknown if length == 0 => Ok(Step::More),
             _ => Ok(Step::Data(length)),
         }
@@ -344,5 +344,228 @@ enum Then {
     Boundary,
 }
 
+fn skip_blanks(line: &[u8]) -> &[u8] {
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &line[blanks..]
+}
+
+/// A part's head without its empty line.
+fn parse_head(text: &[u8]) -> Result<Head, MultipartError> {
+    let mut lines = text
+        .split_inclusive(|&byte| byte == b'\n')
+        .map(without_newline)
+        .peekable();
+    let continues = |line: &&[u8]| line.starts_with(b" ") || line.starts_with(b"\t");
+    if let Some(line) = lines.next_if(continues) {
+        return Err(MultipartError::InitialLine(line[..line.len().min(80)].to_vec()));
+    }
+    let mut head = Head::default();
+    let (mut disposition, mut mime) = (None, None);
+    while let Some(line) = lines.next() {
+        if !line.contains(&b':') {
+            return Err(MultipartError::MissingColon(line.to_vec()));
+        }
+        let mut line = trim(line).to_vec();
+        while let Some(more) = lines.next_if(continues) {
+            line.push(b' ');
+            line.extend_from_slice(trim(more));
+        }
+        let colon = memchr(b':', &line).unwrap_or(line.len());
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default();
+        let valid = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+        if name.is_empty() || !name.iter().all(|&byte| is_token(byte) || byte == b' ') || !value.iter().all(valid) {
+            return Err(MultipartError::HeaderLine(line));
+        }
+        // The first of several headers of one name counts.
+        if name.eq_ignore_ascii_case(b"content-disposition") {
+            disposition.get_or_insert_with(|| media::parse(skip_blanks(value)).unwrap_or_default());
+        } else if name.eq_ignore_ascii_case(b"content-type") {
+            mime.get_or_insert_with(|| skip_blanks(value).to_vec());
+        }
+    }
+    let disposition: MediaType = disposition.unwrap_or_default();
+    if disposition.is("form-data") {
+        head.name = disposition.param("name").unwrap_or_default().to_vec();
+        head.filename = base_name(disposition.param("filename").unwrap_or_default()).to_vec();
+        head.mime = mime.unwrap_or_default();
+    }
+    Ok(head)
+}
+
+fn without_newline(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn trim(line: &[u8]) -> &[u8] {
+    let line = skip_blanks(line);
+    let blanks = line
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    &line[..line.len() - blanks]
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The last element of a path; a path of slashes alone is one slash.
+fn base_name(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
+    if end == 0 {
+        return &path[..path.len().min(1)];
+    }
+    let start = memchr::memrchr(b'/', &path[..end]).map_or(0, |at| at + 1);
+    &path[start..end]
+}
+
 #[cfg(test)]
-mod tests;
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Events of a body in pieces of a size: `name/filename/mime=data` for each part, and the error if there is one.
+    fn events(body: &[u8], size: usize) -> (Vec<String>, Option<MultipartError>) {
+        let mut parser = Parser::new(b"XX").unwrap();
+        let mut pieces = body.chunks(size);
+        let mut parts: Vec<String> = Vec::new();
+        loop {
+            match parser.event() {
+                Ok(Event::More) => match pieces.next() {
+                    Some(piece) => parser.push(piece),
+                    None => parser.end(),
+                },
+                Ok(Event::Part(head)) => {
+                    let [name, filename, mime] =
+                        [&head.name, &head.filename, &head.mime].map(|text| String::from_utf8_lossy(text));
+                    parts.push(format!("{name}/{filename}/{mime}="));
+                }
+                Ok(Event::Data(data)) => {
+                    assert!(!data.is_empty());
+                    *parts.last_mut().unwrap() += &String::from_utf8_lossy(data);
+                }
+                Ok(Event::PartEnd) => *parts.last_mut().unwrap() += ".",
+                Ok(Event::End) => return (parts, None),
+                Err(error) => return (parts, Some(error)),
+            }
+            assert!(parser.buffer.len() <= MAX_HEADS + size);
+        }
+    }
+
+    fn ok(body: &str, expected: &[&str]) {
+        for size in [1, 3, 1000] {
+            let (parts, error) = events(body.as_bytes(), size);
+            assert_eq!(error, None, "{body:?}");
+            assert_eq!(parts, expected, "{body:?}");
+        }
+    }
+
+    fn fails(body: &str, expected: &str) {
+        for size in [1, 3, 5000] {
+            let (_, error) = events(body.as_bytes(), size);
+            assert_eq!(error.unwrap().to_string(), expected, "{body:?}");
+        }
+    }
+
+    const A: &str = "Content-Disposition: form-data; name=a";
+
+    #[test]
+    fn bodies() {
+        ok("--XX--", &[]);
+        ok("preamble\r\n--XX \t\r\n\r\n\r\n--XX--\r\nepilogue", &["//=."]);
+        ok(&format!("--XX\r\n{A}\r\n\r\n1\r\n--XX--\r\n"), &["a//=1."]);
+        ok(
+            &format!("--XX\r\n{A}\r\n\r\n\r\n--XX\r\n{A}\r\n\r\n--XX--"),
+            &["a//=.", "a//=."],
+        );
+        ok(&format!("--XX\n{A}\n\n1\r\n\n--XX--\n"), &["a//=1\r\n."]);
+        ok(
+            &format!("--XX\r\n{A}\n\n1\n--XX\r\n-\r\n--XXX\r\n--XX-\r\n--XX--"),
+            &["a//=1\n--XX\r\n-\r\n--XXX\r\n--XX-."],
+        );
+        ok(&format!("--XX\r\n{A}\r\n\r\n--XXY\r\n--XX--"), &["a//=--XXY."]);
+        // As in the reference, a body that ends in a part's head is complete.
+        ok(&format!("--XX\r\n{A}\r\n\r\n1\r\n--XX\r\n{A}\r\n"), &["a//=1."]);
+    }
+
+    #[test]
+    fn heads() {
+        let head = |head: &str, expected: &str| ok(&format!("--XX\r\n{head}\r\n\r\n--XX--"), &[expected]);
+        head(
+            "Content-Disposition: form-data; name=\"a b\"; filename=\"x/y.txt\"\r\nContent-Type: t/x; y=z",
+            "a b/y.txt/t/x; y=z=.",
+        );
+        head("content-DISPOSITION:Form-Data;\r\n\tname=a;\r\n filename=b", "a/b/=.");
+        head("Content-Disposition: form-data; name=a; filename=\"\"", "a//=.");
+        head("Content-Disposition: form-data; name=a; filename=\"///\"", "a///=.");
+        head(
+            "Content-Disposition: form-data; name=a; filename*=utf-8''%e2%82%ac.txt; filename=x",
+            "a/€.txt/=.",
+        );
+        head("Content-Disposition: attachment; name=a; filename=b", "//=.");
+        head("Content-Disposition: form-data; name=a; name=b", "//=.");
+        head(
+            "Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b",
+            "a//=.",
+        );
+        head("Content-Disposition : form-data; name=a\r\nX: y", "//=.");
+    }
+
+    #[test]
+    fn errors() {
+        fails("", "multipart: NextPart: EOF");
+        fails("--XX", "multipart: NextPart: EOF");
+        fails(&"x".repeat(5000), "multipart: NextPart: bufio: buffer full");
+        fails("--XX\r\n\r\nabc", "unexpected EOF");
+        fails("--XX\r\n\r\nabc\r\n--XX", "multipart: NextPart: EOF");
+        fails("--XX\r\n\r\nabc\r\n--XX \r", "multipart: NextPart: EOF");
+        fails(
+            "--XX\r\n\r\nabc\r\n--XX y\r\n",
+            "multipart: expecting a new Part; got line \"--XX y\\r\\n\"",
+        );
+        fails(
+            "--XX\r\n\r\n--XX y\r\n",
+            "multipart: unexpected line in Next(): \"--XX y\\r\\n\"",
+        );
+        fails("--XX\r\n a: b\r\n\r\n", "malformed MIME header initial line: \" a: b\"");
+        fails("--XX\r\nab\r\n\r\n", "malformed MIME header: missing colon: \"ab\"");
+        fails("--XX\r\na(b: c \r\n\r\n", "malformed MIME header line: \"a(b: c\"");
+        fails("--XX\r\na: \x01\r\n\r\n", "malformed MIME header line: \"a: \\x01\"");
+        let many = "--XX\r\n\r\n\r\n".repeat(1001);
+        fails(&many, "multipart: message too large");
+        let long = format!("--XX\r\na: {}", "x".repeat(MAX_HEADS));
+        let (_, error) = events(long.as_bytes(), 5000);
+        assert_eq!(error, Some(MultipartError::TooLarge));
+        assert_eq!(Parser::new(b"").unwrap_err(), MultipartError::EmptyBoundary);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces(body: Vec<u8>, size in 1..9_usize) {
+            prop_assert_eq!(events(&body, size), events(&body, 10_000));
+        }
+
+        #[test]
+        fn any_lines_in_any_pieces(
+            lines in proptest::collection::vec("(--XX|--XX--|-|\r|\n|X|a: b| |Content-Disposition: form-data; name=a)?\r?\n?", 0..30),
+            size in 1..9_usize,
+        ) {
+            let body = lines.concat();
+            let (whole, pieces) = (events(body.as_bytes(), 10_000), events(body.as_bytes(), size));
+            prop_assert_eq!(whole, pieces);
+        }
+
+        /// Any content comes out as it went in, as long as it does not contain the boundary.
+        #[test]
+        fn content_survives(content in "[-X\r\n]{0,40}", size in 1..50_usize) {
+            prop_assume!(!format!("\r\n{content}").contains("\r\n--XX"));
+            let (parts, error) = events(format!("--XX\r\n{A}\r\n\r\n{content}\r\n--XX--\r\n").as_bytes(), size);
+            prop_assert_eq!(error, None);
+            prop_assert_eq!(parts, [format!("a//={content}.")]);
+        }
+    }
+}
