@@ -76,11 +76,15 @@ fn events_become_json_with_typed_fields() {
 
 #[test]
 fn targets_of_libraries_are_left_out_and_ours_are_the_process() {
-    let (logger, socket) = logger(&mode("raw"));
+    let mut debug = mode("raw");
+    debug.main.level = "debug".into();
+    let (logger, socket) = logger(&debug);
     tracing::subscriber::with_default(Subscriber(logger), || {
         tracing::error!(target: "h2::codec", "library");
         tracing::error!("ours");
         tracing::trace!(target: "http", "never");
+        assert!(tracing::enabled!(target: "http", tracing::Level::DEBUG));
+        assert!(!tracing::enabled!(target: "h2::codec", tracing::Level::ERROR));
     });
     assert_eq!(lines(&socket), [("http".to_string(), "ours\n".to_string())]);
 }

@@ -9,6 +9,7 @@ mod encode;
 mod inherited;
 mod level;
 pub mod log;
+pub mod metrics;
 mod outputs;
 pub mod request;
 mod rotate;

@@ -3,8 +3,11 @@
 use super::channel::LogError;
 use super::rotate::{Rotated, Rules};
 use crate::config::section::{LogChannel, Logs};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -209,12 +212,8 @@ impl Output {
 impl Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stderr => io::stderr().write_all(bytes),
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes)?;
-                stdout.flush()
-            }
+            Self::Stderr => write_shared(io::stderr().as_fd(), bytes),
+            Self::Stdout => write_shared(io::stdout().as_fd(), bytes),
             Self::Plain(path, file) => {
                 if file.as_ref().is_some_and(|file| !is_at(file, path)) {
                     *file = None;
@@ -244,6 +243,22 @@ impl Target {
             Self::Rotated(file) => file.path().display().to_string(),
         }
     }
+}
+
+/// Writes to a descriptor that others share, any of whom may have made it non-blocking. Past the standard library's
+/// buffer, since a batch is whole lines.
+fn write_shared(to: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(to, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let _ = poll(&mut [PollFd::new(to, PollFlags::POLLOUT)], PollTimeout::NONE);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn append(path: &Path) -> io::Result<File> {

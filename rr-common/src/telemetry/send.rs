@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most bytes that wait while the socket is full.
+/// Most bytes that wait while the socket is full, unless one line alone is more.
 const BACKLOG: usize = 8 * 1024 * 1024;
 
 /// Where lines go.
@@ -156,7 +156,7 @@ impl Sender {
     fn enqueue(self: &Arc<Self>, datagrams: Vec<Box<[u8]>>) {
         let mut backlog = self.backlog();
         let bytes: usize = datagrams.iter().map(|datagram| datagram.len()).sum();
-        if backlog.bytes + bytes > BACKLOG {
+        if backlog.bytes > 0 && backlog.bytes + bytes > BACKLOG {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -108,6 +108,12 @@ impl Sink {
     }
 }
 
+/// The beginning of a long line.
+struct Partial {
+    logger: Vec<u8>,
+    text: Vec<u8>,
+}
+
 /// What the thread owns.
 struct Writer {
     outputs: Outputs,
@@ -116,7 +122,7 @@ struct Writer {
     abandoned: Arc<AtomicBool>,
     inputs: Vec<OwnedFd>,
     /// The beginnings of long lines, by the socket that they come from.
-    partial: HashMap<RawFd, Vec<u8>>,
+    partial: HashMap<RawFd, Partial>,
     finishing: bool,
 }
 
@@ -200,22 +206,23 @@ impl Writer {
         if !datagram.more && !datagram.rest {
             return self.outputs.write(datagram.logger, datagram.text);
         }
-        let mut line = match datagram.rest {
-            true => self.partial.remove(&input).unwrap_or_default(),
-            false => Vec::new(),
-        };
-        line.extend_from_slice(datagram.text);
+        let begun = self.partial.remove(&input).filter(|_| datagram.rest);
+        let mut line = begun.unwrap_or_else(|| Partial {
+            logger: datagram.logger.into(),
+            text: Vec::new(),
+        });
+        line.text.extend_from_slice(datagram.text);
         // A sender that keeps to the rules stays below this bound; one that does not gets its line cut in two.
-        match datagram.more && line.len() <= 2 * wire::LINE {
+        match datagram.more && line.text.len() <= 2 * wire::LINE {
             true => drop(self.partial.insert(input, line)),
-            false => self.outputs.write(datagram.logger, &line),
+            false => self.outputs.write(&line.logger, &line.text),
         }
     }
 
     fn close(&mut self, input: RawFd) {
         if let Some(mut line) = self.partial.remove(&input) {
-            line.push(b'\n');
-            self.outputs.write(b"", &line);
+            line.text.push(b'\n');
+            self.outputs.write(&line.logger, &line.text);
         }
         self.inputs.retain(|fd| fd.as_raw_fd() != input);
     }

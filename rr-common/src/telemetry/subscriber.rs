@@ -23,7 +23,7 @@ impl tracing::Subscriber for Subscriber {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let logger = logger_of(metadata.target(), self.0.process()).filter(|_| metadata.is_event());
+        let logger = logger_of(metadata.target(), self.0.process()).filter(|_| !metadata.is_span());
         match (logger, Level::of(metadata.level())) {
             (Some(logger), Some(level)) => self.0.wanted(logger, level).is_some(),
             _ => false,

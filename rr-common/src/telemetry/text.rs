@@ -148,8 +148,8 @@ fn up_margin(out: &mut Vec<u8>, process: &str, colours: bool) {
     let _ = write!(out, "{of_process}{process:<10} |{reset} ");
 }
 
-/// Most bytes of one message or value; a line of several such still fits what a datagram's parts may add up to.
-pub(crate) const VALUE: usize = 256 * 1024;
+/// Most bytes of one message or value: what a worker writes at once, and less, escaped, than the longest line.
+pub(crate) const VALUE: usize = 1152 * 1024;
 
 /// Text that is being appended, with the escapes that its place needs, up to [`VALUE`] bytes.
 pub(crate) struct Text<'a> {

@@ -7,7 +7,7 @@
 /// Most bytes of one datagram.
 pub(crate) const DATAGRAM: usize = 64 * 1024;
 /// Most bytes of a line; what is beyond is cut off.
-pub(crate) const LINE: usize = 4 * 1024 * 1024;
+pub(crate) const LINE: usize = 8 * 1024 * 1024;
 /// Most bytes of a logger's name.
 pub(crate) const NAME: usize = 63;
 /// The line goes on in a later datagram.
