@@ -249,16 +249,21 @@ impl Line<'_> {
 
     /// Writes the line.
     pub fn send(self) {
+        let logger = self.logger;
+        self.hand_over();
+        match logger.sender.take_dropped() {
+            0 => {}
+            count => logger.tell_dropped(count),
+        }
+    }
+
+    fn hand_over(self) {
         let ending = &self.channel.line_ending;
         let mut buffer = self.encoder.end(ending);
         self.logger.sender.send(&buffer, ending);
         buffer.clear();
         if buffer.capacity() <= KEPT {
             SPARE.set(buffer);
-        }
-        match self.logger.sender.take_dropped() {
-            0 => {}
-            count => self.logger.tell_dropped(count),
         }
     }
 }
@@ -276,7 +281,7 @@ impl Logger {
         line.encoder
             .message(b"log lines were dropped: the outputs did not keep up");
         line.encoder.int("dropped", count);
-        line.send();
+        line.hand_over();
     }
 }
 

@@ -223,3 +223,31 @@ fn a_line_ending_may_be_anything() {
     logger.worker_output(1, b"x");
     assert_eq!(lines(&socket)[0].1, "x\r\n");
 }
+
+#[test]
+fn dropped_lines_are_counted_in_a_later_line() {
+    let (logger, socket) = logger(&mode("production"));
+    let long = vec![b'x'; 100_000];
+    for _ in 0..120 {
+        logger.worker_output(1, &long);
+    }
+    let mut buffer = vec![0; wire::DATAGRAM];
+    let mut texts = String::new();
+    // Blocks for what the backlog sends; the line that tells the count is the last one.
+    while !texts.contains("\"dropped\":") {
+        match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(length) => {
+                let text = wire::parse(&buffer[..length]).unwrap().text;
+                texts.push_str(std::str::from_utf8(text).unwrap());
+            }
+            Err(_) => logger.worker_output(1, b"short"),
+        }
+    }
+    let written = texts.matches(r#""msg":"xxx"#).count();
+    let told = texts
+        .lines()
+        .find_map(|line| line.split_once("\"dropped\":"))
+        .unwrap()
+        .1;
+    assert_eq!(told, format!("{}}}", 120 - written));
+}

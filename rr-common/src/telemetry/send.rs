@@ -97,11 +97,11 @@ impl Sender {
         }
     }
 
-    /// Takes the number of lines that were dropped since the last call.
+    /// Takes the number of lines that were dropped since the last call, if there is room again for saying so.
     pub(crate) fn take_dropped(&self) -> u64 {
-        match self.dropped.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => self.dropped.swap(0, Ordering::Relaxed),
+        match self.dropped.load(Ordering::Relaxed) > 0 && !self.waiting.load(Ordering::Acquire) {
+            true => self.dropped.swap(0, Ordering::Relaxed),
+            false => 0,
         }
     }
 
