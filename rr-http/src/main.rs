@@ -1,3 +1,7 @@
-//! The HTTP plugin.
+//! The HTTP plugin's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rr_common::plugin::run::<rr_http::HttpPlugin>()
+}

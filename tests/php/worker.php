@@ -4,6 +4,7 @@
  * The worker of the end-to-end tests: does what the request's path says.
  *
  *   /hello            "hello"                          /echo[?body=]   the given body, or the request's
+ *   /length           length of the request's body     /move?to=       moves the uploaded files into a new directory
  *   /dump             the request as JSON              /pid /count     process id; requests served by this process
  *   /env?name=        an environment variable          /sleep?ms=      answers after a while
  *   /mark?file=       appends the pid to a file: counts executions
@@ -88,6 +89,8 @@ while (($frame = $relay->read()) !== null) {
         '/hello' => $relay->write($ok('hello')),
         '/echo' => $relay->write($ok($query['body'] ?? $body)),
         '/dump' => $relay->write($ok(dump($request, $body), ['Content-Type' => 'application/json'])),
+        '/length' => $relay->write($ok((string) strlen($body))),
+        '/move' => $relay->write($ok(move($request['uploads'], $query['to']) . ' moved')),
         '/pid' => $relay->write($ok((string) getmypid())),
         '/count' => $relay->write($ok((string) $count)),
         '/env' => $relay->write($ok((string) getenv($query['name']))),
@@ -146,6 +149,20 @@ function dump(array $request, string $body): string
     $shown = [...$request, 'uploads' => $uploads, 'body' => $body, 'pid' => getmypid()];
     $flags = JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE;
     return json_encode($shown, $flags, 200);
+}
+
+/** Moves every uploaded file, as an application would, and counts them. */
+function move(string $uploads, string $to): int
+{
+    mkdir($to);
+    $count = 0;
+    $tree = json_decode($uploads, true, 200, JSON_THROW_ON_ERROR);
+    array_walk_recursive($tree, static function (mixed $value, string|int $key) use ($to, &$count): void {
+        if ($key === 'tmpName' && $value !== '') {
+            $count += (int) rename($value, "$to/" . basename($value));
+        }
+    });
+    return $count;
 }
 
 /** @return array<string, string> */

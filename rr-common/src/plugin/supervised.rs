@@ -15,7 +15,6 @@ use crate::{
     },
     listen::{Inherited, Listeners},
     shutdown::{Signals, Stopper},
-    telemetry,
 };
 use std::{
     path::{Path, PathBuf},
@@ -54,12 +53,6 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let mut link = Link::open(&control, registration).await.map_err(|e| readable(&e))?;
     let (config, changes) = link.watch_config().await.map_err(|e| readable(&e))?;
     let config: Arc<Config> = Arc::new(serde_json::from_slice(&config).map_err(|e| readable(&e))?);
-
-    let _log = match inherited.log {
-        Some(socket) => telemetry::log::init_on(&config.logs, P::NAME, socket),
-        None => telemetry::log::init(&config.logs, P::NAME),
-    }
-    .map_err(|e| readable(&e))?;
 
     let grace = config.endure.grace_period.get();
     let signals = Signals::new().map_err(|e| readable(&e))?;

@@ -5,7 +5,6 @@ use super::{
     tree::{Leaf, Tree, TreeError},
     work,
 };
-use bytes::Bytes;
 use memchr::{memchr, memchr_iter, memchr3};
 use rr_common::pool::Body;
 use std::{
@@ -45,7 +44,7 @@ impl From<FormError> for BodyError {
 
 /// A field's value.
 #[derive(Debug)]
-pub struct Value<'a>(pub Cow<'a, [u8]>);
+pub struct Value<'a>(Cow<'a, [u8]>);
 
 impl Leaf for Value<'_> {
     fn is_empty(&self) -> bool {
@@ -155,8 +154,11 @@ pub(super) fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// What the worker gets of an urlencoded body.
-pub(super) async fn tree(text: Body, settings: &Settings) -> Result<Body, BodyError> {
+/// What the worker gets of a form's text: the JSON of the tree that `parse` makes of it.
+pub(super) async fn tree<P>(text: Body, settings: &Settings, parse: P) -> Result<Body, BodyError>
+where
+    P: for<'a> FnOnce(&'a [u8]) -> Result<Tree<Value<'a>>, FormError> + Send + 'static,
+{
     match text {
         Body::Bytes(text) if text.len() <= INLINE => {
             let mut json = Vec::with_capacity(text.len() + text.len() / 2);
@@ -165,18 +167,18 @@ pub(super) async fn tree(text: Body, settings: &Settings) -> Result<Body, BodyEr
         }
         text => {
             let mut out = spool::Output::new(settings);
-            work::large_form(move || {
-                let text: Bytes = spool::load(text)?;
+            work::large_form(settings.idle_timeout, move || {
+                let text = spool::load(text)?;
                 write(&parse(&text)?, &mut out)?;
                 Ok(out.finish()?)
             })
-            .await?
+            .await
         }
     }
 }
 
 /// A form without fields is an empty body, not an empty object.
-pub(super) fn write(tree: &Tree<Value<'_>>, out: &mut impl Write) -> io::Result<()> {
+fn write(tree: &Tree<Value<'_>>, out: &mut impl Write) -> io::Result<()> {
     if tree.is_empty() {
         return Ok(());
     }

@@ -2,15 +2,14 @@
 
 use super::{
     BodyError, Collected, Settings, UploadGuard,
-    form::{Fields, FormError, write},
+    form::{self, Fields, FormError, Value},
     incoming::Incoming,
     media,
     multipart::{Event, MultipartError, Parser},
     settings::MAX_FORM,
-    spool::{self, Spool},
+    spool::Spool,
     tree::{self, Tree, TreeError},
     uploads::{Receiver, Upload},
-    work,
 };
 use bytes::Bytes;
 use rr_common::pool::Body;
@@ -24,7 +23,7 @@ impl From<MultipartError> for BodyError {
 
 impl From<TreeError> for BodyError {
     fn from(error: TreeError) -> Self {
-        FormError::from(error).into()
+        Self::Form(error.to_string())
     }
 }
 
@@ -51,14 +50,14 @@ enum Target {
 /// Reads a multipart body up to its last boundary.
 pub(super) async fn collect<B>(
     mut incoming: Incoming<B>,
-    boundary: &[u8],
+    boundary: Vec<u8>,
     settings: &Settings,
 ) -> Result<Collected, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut parser = Parser::new(boundary)?;
+    let mut parser = Parser::new(&boundary)?;
     let mut fields = FieldParts::new(settings);
     let mut files = FileParts::default();
     let mut target = Target::Nowhere;
@@ -130,35 +129,18 @@ impl FieldParts {
 
     async fn into_tree(self, settings: &Settings) -> Result<Body, BodyError> {
         let names = self.names;
-        match self.values.finish().await? {
-            Body::Bytes(values) => {
-                let mut json = Vec::with_capacity(values.len() * 2);
-                write(&field_tree(&names, &values)?, &mut json)?;
-                Ok(Body::Bytes(json.into()))
-            }
-            values => {
-                let mut out = spool::Output::new(settings);
-                work::large_form(move || {
-                    let values = spool::load(values)?;
-                    write(&field_tree(&names, &values)?, &mut out)?;
-                    Ok(out.finish()?)
-                })
-                .await?
-            }
-        }
+        let values = self.values.finish().await?;
+        form::tree(values, settings, move |values| field_tree(names, values)).await
     }
 }
 
-fn field_tree<'a>(
-    names: &'a [(Vec<u8>, Range<u64>)],
-    values: &'a [u8],
-) -> Result<Tree<super::form::Value<'a>>, TreeError> {
+fn field_tree(names: Vec<(Vec<u8>, Range<u64>)>, values: &[u8]) -> Result<Tree<Value<'_>>, FormError> {
     let mut fields = Fields::default();
     for (name, range) in names {
         let value = &values[range.start as usize..range.end as usize];
-        fields.push(Cow::Borrowed(name), Cow::Borrowed(value));
+        fields.push(Cow::Owned(name), Cow::Borrowed(value));
     }
-    fields.into_tree()
+    Ok(fields.into_tree()?)
 }
 
 /// The files, by name in the order of their first appearance.

@@ -31,6 +31,7 @@ use http::{HeaderValue, Method};
 use incoming::Incoming;
 use memchr::memmem;
 use rr_common::pool;
+use settings::MAX_FORM;
 
 /// A body as it goes to the worker.
 #[derive(Debug)]
@@ -107,37 +108,41 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let kind = kind(method, content_type, settings.raw_body);
-    if kind == Kind::None || (kind == Kind::Raw && body.is_end_stream()) {
-        return Ok(Collected::new(pool::Body::Bytes(Bytes::new()), false));
-    }
+    let nothing = pool::Body::Bytes(Bytes::new());
     let media_type = content_type.map_or(&[][..], HeaderValue::as_bytes);
-    match kind {
+    // What reads is boxed: requests without a body are many, and would all carry its state.
+    match kind(method, content_type, settings.raw_body) {
+        Kind::None => Ok(Collected::new(nothing, false)),
+        Kind::Raw if body.is_end_stream() => Ok(Collected::new(nothing, false)),
+        Kind::Raw => {
+            let incoming = Incoming::new(body, content_length, settings.max_request_size, settings)?;
+            let raw = Box::pin(spool::read(incoming, settings)).await?;
+            Ok(Collected::new(raw, false))
+        }
         Kind::Urlencoded => {
-            if ![Method::POST, Method::PUT, Method::PATCH].contains(method) {
-                return Ok(Collected::new(pool::Body::Bytes(Bytes::new()), true));
+            if !is_read(method, media_type)? {
+                return Ok(Collected::new(nothing, true));
             }
-            let is_form = media::parse(media_type)
-                .map_err(|error| BodyError::Form(error.to_string()))?
-                .is("application/x-www-form-urlencoded");
-            if !is_form {
-                return Ok(Collected::new(pool::Body::Bytes(Bytes::new()), true));
-            }
-            let mut incoming = Incoming::new(body, content_length, settings.form_limit(), settings)?;
-            let text = spool::read(&mut incoming, settings).await?;
-            Ok(Collected::new(form::tree(text, settings).await?, true))
+            let limit = settings.max_request_size.min(MAX_FORM);
+            let incoming = Incoming::new(body, content_length, limit, settings)?;
+            let form = async { form::tree(spool::read(incoming, settings).await?, settings, form::parse).await };
+            Ok(Collected::new(Box::pin(form).await?, true))
         }
         Kind::Multipart => {
             let boundary = form_data::boundary(media_type)?;
             let incoming = Incoming::new(body, content_length, settings.max_request_size, settings)?;
-            // Boxed: its state is large, and every request of another kind would carry it.
-            Box::pin(form_data::collect(incoming, &boundary, settings)).await
-        }
-        Kind::Raw | Kind::None => {
-            let mut incoming = Incoming::new(body, content_length, settings.max_request_size, settings)?;
-            Ok(Collected::new(spool::read(&mut incoming, settings).await?, false))
+            Box::pin(form_data::collect(incoming, boundary, settings)).await
         }
     }
+}
+
+/// Whether an urlencoded body is read at all: with these methods, and if that is what its type really says.
+fn is_read(method: &Method, media_type: &[u8]) -> Result<bool, BodyError> {
+    if ![Method::POST, Method::PUT, Method::PATCH].contains(method) {
+        return Ok(false);
+    }
+    let parsed = media::parse(media_type).map_err(|error| BodyError::Form(error.to_string()))?;
+    Ok(parsed.is("application/x-www-form-urlencoded"))
 }
 
 #[cfg(test)]

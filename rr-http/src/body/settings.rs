@@ -53,9 +53,4 @@ impl Settings {
             idle_timeout: http.io_timeout.0,
         }
     }
-
-    /// Largest urlencoded body.
-    pub(super) fn form_limit(&self) -> u64 {
-        self.max_request_size.min(MAX_FORM)
-    }
 }

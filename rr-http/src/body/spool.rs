@@ -76,7 +76,7 @@ impl Spool {
 }
 
 /// Reads a body to its end. One that comes in a single piece is moved, not copied.
-pub(super) async fn read<B>(incoming: &mut Incoming<B>, settings: &Settings) -> Result<Body, BodyError>
+pub(super) async fn read<B>(mut incoming: Incoming<B>, settings: &Settings) -> Result<Body, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,

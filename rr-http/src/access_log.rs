@@ -1,0 +1,116 @@
+//! The request log: one line for each request that reaches PHP's door, `http log` or, with `access_logs`, the longer
+//! `http access log`. Fields, names and their order are the reference's. Nothing is done when the level is off.
+
+use crate::{
+    connection::Connection,
+    errors::{millis, nanos},
+    request,
+};
+use http::{header, request::Parts};
+use jiff::Zoned;
+use std::time::{Instant, SystemTime};
+
+/// What a request's line will say; the rest is known at its end.
+#[derive(Debug)]
+pub(crate) struct Record {
+    started: Instant,
+    start: SystemTime,
+    method: String,
+    uri: String,
+    url: String,
+    remote: String,
+    status: u16,
+    read: u64,
+    long: Option<Long>,
+}
+
+/// What only the longer line has.
+#[derive(Debug)]
+struct Long {
+    query: String,
+    content_len: i64,
+    host: String,
+    user_agent: String,
+    referer: String,
+}
+
+impl Record {
+    /// The beginning of a line; `None` if nobody wants it.
+    pub(crate) fn begin(connection: &Connection, head: &Parts, started: Instant) -> Option<Box<Self>> {
+        if !tracing::enabled!(target: "http", tracing::Level::INFO) {
+            return None;
+        }
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        // An absolute-form target is both; otherwise the path is.
+        let uri = match head.uri.scheme() {
+            Some(_) if head.version < http::Version::HTTP_2 => head.uri.to_string(),
+            _ => path.to_owned(),
+        };
+        Some(Box::new(Self {
+            started,
+            start: SystemTime::now(),
+            method: head.method.to_string(),
+            url: uri.clone(),
+            uri,
+            remote: connection.peer.to_string(),
+            status: 0,
+            read: 0,
+            long: connection.app.settings.access_logs.then(|| Long::new(head)),
+        }))
+    }
+
+    /// Notes how the answer begins.
+    pub(crate) fn answered(&mut self, status: u16, read: u64) {
+        self.status = status;
+        self.read = read;
+    }
+
+    /// Writes the line.
+    pub(crate) fn write(self: Box<Self>, written: u64) {
+        let start = nanos(self.start);
+        let elapsed = millis(self.started.elapsed());
+        let (read, status) = (self.read, self.status);
+        let (method, uri, url, remote) = (&*self.method, &*self.uri, &*self.url, &*self.remote);
+        match &self.long {
+            None => tracing::info!(
+                target: "http",
+                status, method, URI = uri, URL = url, remote_address = remote,
+                read_bytes = read, write_bytes = written, start, elapsed,
+                "http log"
+            ),
+            Some(long) => tracing::info!(
+                target: "http",
+                read_bytes = read, write_bytes = written, status, method, URI = uri, URL = url, remote_address = remote,
+                query = &*long.query, content_len = long.content_len, host = &*long.host,
+                user_agent = &*long.user_agent, referer = &*long.referer,
+                time_local = %Zoned::now().strftime("%d/%b/%y:%H:%M:%S %z"),
+                request_time = nanos(SystemTime::now()), start, elapsed,
+                "http access log"
+            ),
+        }
+    }
+}
+
+impl Long {
+    fn new(head: &Parts) -> Self {
+        let text = |name| {
+            head.headers
+                .get(name)
+                .map_or(String::new(), |value: &http::HeaderValue| {
+                    String::from_utf8_lossy(value.as_bytes()).into_owned()
+                })
+        };
+        let declared = head
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        Self {
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            content_len: declared.unwrap_or(if chunked { -1 } else { 0 }),
+            host: request::host(head).to_owned(),
+            user_agent: text(header::USER_AGENT),
+            referer: text(header::REFERER),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Whatever fails, as an answer: the one place where a failure becomes a status.
+
+use crate::{body::BodyError, handle::App, reply::Reply};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use rr_common::pool::ExecError;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The request got no answer: an empty body, or the reason with `pool.debug`.
+pub(crate) fn not_executed(app: &App, error: &ExecError, started: Instant) -> Response<Reply> {
+    log("execute", error, started);
+    let status = match error {
+        ExecError::NoFreeWorkers(_) | ExecError::QueueSize => app.settings.no_workers,
+        _ => app.settings.internal_error,
+    };
+    internal(app, status, error)
+}
+
+/// PHP answered with something that is no HTTP answer.
+pub(crate) fn not_understood(app: &App, error: &str, started: Instant) -> Response<Reply> {
+    log("write response (chunk) error", &error, started);
+    internal(app, app.settings.internal_error, &error)
+}
+
+/// The request's body could not be read. The rest of it will not be: the connection ends.
+pub(crate) fn not_read(error: &BodyError, started: Instant) -> Response<Reply> {
+    log("request forming error", error, started);
+    let mut response = text(error.status(), error.answer());
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The client has gone before its request was complete.
+pub(crate) fn client_gone(started: Instant) {
+    log("write response error", &"the client is gone", started);
+}
+
+/// The status that PHP gave does not exist.
+pub(crate) fn bad_status(status: i64, started: Instant) -> Response<Reply> {
+    let error = format!("unknown status code from worker: {status}");
+    log("write response (chunk) error", &error, started);
+    text(StatusCode::INTERNAL_SERVER_ERROR, error + "\n")
+}
+
+/// A head that no one should see.
+pub(crate) fn bad_request(reason: &'static str) -> Response<Reply> {
+    let mut response = text(StatusCode::BAD_REQUEST, reason.to_owned());
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn internal(app: &App, status: StatusCode, error: &dyn std::fmt::Display) -> Response<Reply> {
+    if app.settings.debug {
+        return text(status, format!("{error}\n"));
+    }
+    let mut response = Response::new(Reply::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+fn text(status: StatusCode, text: String) -> Response<Reply> {
+    let mut response = Response::new(Reply::Full(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn log(message: &'static str, error: &dyn std::fmt::Display, started: Instant) {
+    let elapsed = started.elapsed();
+    tracing::error!(
+        target: "http",
+        start = nanos(SystemTime::now() - elapsed),
+        elapsed = millis(elapsed),
+        error = %error,
+        "{message}"
+    );
+}
+
+/// A point in time as log lines carry it: nanoseconds since 1970.
+pub(crate) fn nanos(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A duration as log lines carry it.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

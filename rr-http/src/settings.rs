@@ -1,0 +1,181 @@
+//! What of the configuration a request meets, in the form in which it is used.
+
+use crate::body;
+use http::StatusCode;
+use rr_common::{config::section::Http, plugin::StartError};
+use std::time::Duration;
+
+/// Middleware that this version does not have. To leave one out in silence could lay files or addresses open, so a
+/// configuration that names it does not start.
+const MISSING: [&str; 7] = [
+    "static",
+    "headers",
+    "gzip",
+    "sendfile",
+    "proxy_ip_parser",
+    "http_metrics",
+    "otel",
+];
+
+/// What of the configuration a request meets.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Status of every internal failure.
+    pub(crate) internal_error: StatusCode,
+    /// Status for a request that found no free worker.
+    pub(crate) no_workers: StatusCode,
+    /// Failures are shown to the client.
+    pub(crate) debug: bool,
+    /// The long form of the request log.
+    pub(crate) access_logs: bool,
+    /// HTTP/2 on the plain addresses.
+    pub(crate) h2c: bool,
+    /// Where the plain addresses send everyone, if they do.
+    pub(crate) redirect: Option<u16>,
+    /// Longest wait for a client that takes no bytes.
+    pub(crate) write_timeout: Duration,
+    /// What concerns bodies.
+    pub(crate) body: body::Settings,
+}
+
+impl Settings {
+    /// Settings of a configuration that this version can serve.
+    pub(crate) fn new(http: &Http, owner: Option<(u32, u32)>) -> Result<Self, StartError> {
+        refuse_missing(http)?;
+        let internal_error = status(
+            "internal_error_code",
+            http.internal_error_code,
+            StatusCode::INTERNAL_SERVER_ERROR,
+        )?;
+        let redirect = http.ssl.as_ref().filter(|ssl| ssl.redirect);
+        Ok(Self {
+            internal_error,
+            no_workers: status("no_workers_code", http.no_workers_code, internal_error)?,
+            debug: http.pool.debug,
+            access_logs: http.access_logs,
+            h2c: http.http2.h2c,
+            redirect: redirect.map(|ssl| port(&ssl.address)),
+            write_timeout: http.io_timeout.0,
+            body: body::Settings::new(http, owner),
+        })
+    }
+}
+
+/// One message for all that is configured and not there; names that nobody knows are a warning, as in the reference.
+fn refuse_missing(http: &Http) -> Result<(), StartError> {
+    let mut missing = Vec::new();
+    for name in &http.middleware {
+        if MISSING.contains(&name.as_str()) {
+            missing.push(format!("middleware {name}"));
+        } else {
+            tracing::warn!(target: "http", requested = %name, "requested middleware does not exist");
+        }
+    }
+    if http.ssl.as_ref().is_some_and(|ssl| ssl.acme.is_some()) {
+        missing.push("ssl.acme".into());
+    }
+    if http.fcgi.as_ref().is_some_and(|fcgi| !fcgi.address.is_empty()) {
+        missing.push("fcgi".into());
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(StartError(format!(
+            "http: this version does not have yet: {}; take it out of the configuration",
+            missing.join(", ")
+        ))),
+    }
+}
+
+/// A final status; zero means the default.
+fn status(key: &str, code: u16, default: StatusCode) -> Result<StatusCode, StartError> {
+    match code {
+        0 => Ok(default),
+        200..600 => StatusCode::from_u16(code).map_err(|error| StartError(format!("http.{key}: {error}"))),
+        _ => Err(StartError(format!("http.{key}: {code} is no status of a final answer"))),
+    }
+}
+
+/// The port of an address; what has none is a Unix socket or means HTTPS' own.
+fn port(address: &str) -> u16 {
+    address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(443)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use rr_common::config::section::{Fcgi, Ssl};
+
+    // HTTP-23
+    #[test]
+    fn what_is_not_there_is_named_at_once() {
+        let http = Http {
+            middleware: vec!["gzip".into(), "nobody_knows".into(), "static".into()],
+            fcgi: Some(Fcgi {
+                address: "127.0.0.1:9000".into(),
+            }),
+            ..Http::default()
+        };
+        let error = Settings::new(&http, None).unwrap_err().0;
+        assert!(error.contains("middleware gzip, middleware static, fcgi"), "{error}");
+        let http = Http {
+            middleware: vec!["nobody_knows".into()],
+            ..Http::default()
+        };
+        assert!(Settings::new(&http, None).is_ok());
+    }
+
+    // HTTP-19
+    #[test]
+    fn error_codes_are_final_ones() {
+        let with = |internal_error_code, no_workers_code| {
+            Settings::new(
+                &Http {
+                    internal_error_code,
+                    no_workers_code,
+                    ..Http::default()
+                },
+                None,
+            )
+        };
+        let settings = with(0, 0).unwrap();
+        assert_eq!(
+            (settings.internal_error, settings.no_workers),
+            (500.try_into().unwrap(), 500.try_into().unwrap())
+        );
+        let settings = with(555, 503).unwrap();
+        assert_eq!(
+            (settings.internal_error.as_u16(), settings.no_workers.as_u16()),
+            (555, 503)
+        );
+        assert!(with(103, 0).is_err());
+        assert!(with(1000, 0).is_err());
+    }
+
+    #[test]
+    fn the_redirect_goes_to_the_https_port() {
+        let with = |address: &str| {
+            let ssl = Ssl {
+                redirect: true,
+                address: address.into(),
+                ..Ssl::default()
+            };
+            Settings::new(
+                &Http {
+                    ssl: Some(ssl),
+                    ..Http::default()
+                },
+                None,
+            )
+            .unwrap()
+            .redirect
+        };
+        assert_eq!(with("127.0.0.1:8443"), Some(8443));
+        assert_eq!(with(":443"), Some(443));
+        assert_eq!(with("unix:///run/tls.sock"), Some(443));
+    }
+}
