@@ -1,13 +1,56 @@
-//! The workers of one plugin.
+//! The workers of one plugin, and who gets which of them.
+//!
+//! A request takes an idle worker from a stack under a short lock, writes its frame itself with one non-blocking write
+//! and waits for a oneshot. The worker's own reader task resolves it. Nothing is allocated in proportion to the pool,
+//! there is no task and no timer per request, and a client that goes away loses only its receiver.
+//!
+//! - [`state`]: every decision about requests and workers, as plain data
+//! - [`plan`]: how many workers there should be, and what is due when
+//! - [`queue`]: the requests that wait; [`rules`]: the numbers of the configuration
+//! - [`shared`]: the lock around the decisions, and what follows from them
+//! - [`reader`]: one worker's answers and streams; [`life`]: its process; [`keeper`]: the pool's housekeeping
 
-use crate::config;
-use bytes::{Bytes, BytesMut};
-use std::{
-    fs::File,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
+mod answer;
+mod error;
+mod info;
+mod keeper;
+mod life;
+mod plan;
+mod queue;
+mod reader;
+mod rules;
+mod shared;
+mod state;
+
+pub use crate::worker::{Body, Payload};
+pub use answer::{Answer, Stream};
+pub use error::ExecError;
+pub use info::{Stats, WorkerInfo};
+
+use crate::{
+    config,
+    plugin::StartError,
+    relay::{Address, hub::Hub},
+    worker::recipe::{self, Recipe},
 };
-use tokio::runtime::Handle;
+use life::Setup;
+use queue::Ticket;
+use rules::{MOST_WORKERS, Rules};
+use shared::{Job, Shared};
+use state::{Core, Refused, Submitted};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{timeout, timeout_at},
+};
+
+/// How long after the deadline of a stop killed processes may take to disappear.
+const AFTER_KILL: Duration = Duration::from_secs(2);
 
 /// What a pool needs to start.
 #[derive(Clone, Debug)]
@@ -29,142 +72,267 @@ pub struct Options {
 /// The workers of one plugin; a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    inner: Arc<()>,
-}
-
-/// One request to a worker: a frame whose context is encoded in place.
-#[derive(Debug)]
-pub struct Payload {
-    head: BytesMut,
-    body: Body,
-}
-
-/// The body of a request.
-#[derive(Debug)]
-pub enum Body {
-    /// In memory.
-    Bytes(Bytes),
-    /// The first `len` bytes of a file, from its start.
-    File(File, u64),
-}
-
-/// A worker's answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// Flags of the frame, the error bit never set.
-    pub flags: u8,
-    /// The context.
-    pub context: Bytes,
-    /// The body.
-    pub body: Bytes,
-    /// The frames that follow, if the answer is a stream.
-    pub more: Option<Stream>,
-}
-
-/// The further frames of a streamed answer. At most a few wait in memory: the worker waits while the reader does. Dropping it stops the worker's stream.
-#[derive(Debug)]
-pub struct Stream {}
-
-/// Why a request got no answer. The text is the reference's chain.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// No worker became free in time.
-    #[error("static_pool_exec: NoFreeWorkers:\n\t{0}")]
-    NoFreeWorkers(String),
-    /// `max_queue_size` is reached.
-    #[error("static_pool_exec: QueueSize: max queue size reached")]
-    QueueSize,
-    /// The worker answered with an error frame; it lives on.
-    #[error("sync_worker_receive_frame: SoftJobError: {0}")]
-    SoftJob(String),
-    /// The worker died or broke the protocol.
-    #[error("sync_worker_receive_frame: Network: {0}")]
-    Network(String),
-    /// The request ran longer than `exec_ttl`.
-    #[error("worker_exec_with_timeout: ExecTTL: context deadline exceeded")]
-    ExecTtl,
-    /// The answer is no valid payload.
-    #[error("sync_worker_receive_frame: Decode: {0}")]
-    Decode(String),
-    /// The pool is stopping.
-    #[error("static_pool_exec: WatcherStopped: the pool is stopping")]
-    Stopped,
-}
-
-/// One worker as `rr workers` shows it.
-#[derive(Clone, Debug)]
-pub struct WorkerInfo {
-    /// Process id.
-    pub pid: u32,
-    /// State number as RoadRunner reports it.
-    pub status: u8,
-    /// State as text.
-    pub status_text: &'static str,
-    /// Requests served.
-    pub execs: u64,
-    /// Start.
-    pub created: SystemTime,
-    /// Resident memory in bytes.
-    pub memory: u64,
-    /// CPU share in percent since the start.
-    pub cpu: f64,
-    /// Start of the running request.
-    pub busy_since: Option<Instant>,
-}
-
-impl Payload {
-    /// A payload whose context the given function appends.
-    pub fn new(_flags: u8, _size_hint: usize, _context: impl FnOnce(&mut BytesMut), _body: Body) -> Self {
-        unimplemented!()
-    }
-}
-
-impl Stream {
-    /// The next frame's body; `None` after the last one.
-    pub async fn next(&mut self) -> Option<Result<Answer, ExecError>> {
-        unimplemented!()
-    }
+    shared: Arc<Shared>,
+    debug: bool,
+    reset_timeout: Duration,
 }
 
 impl Pool {
-    /// Starts every worker; returns when all are ready, or with PHP's own words why not. Call it on the runtime of a thread that lives as long as the process.
-    pub async fn start(_options: Options) -> Result<Self, crate::plugin::StartError> {
-        unimplemented!()
+    /// Starts every worker; returns when all are ready. Call it on the runtime of a thread that lives as long as the
+    /// process: workers die with the thread that forked them.
+    ///
+    /// # Errors
+    /// A setting is wrong, or a worker did not start: then with PHP's own words why not, and all others are stopped.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let rules = Rules::new(&options.pool)?;
+        let address: Address = options
+            .server
+            .relay
+            .parse()
+            .map_err(|error| StartError(format!("{error}")))?;
+        let identity = recipe::identity(&options.server.user, &options.server.group)?;
+        let hub = Hub::start(&address, &options.mode, identity.as_ref()).await?;
+        let relay = hub.as_ref().map_or("pipes", Hub::relay);
+        let recipe = Recipe::new(&options, relay, identity)?;
+        let mut runtimes = options.runtimes;
+        if runtimes.is_empty() {
+            runtimes.push(Handle::current());
+        }
+        let debug = rules.debug;
+        let core = Core::new(rules, RandomState::new().hash_one(std::process::id()));
+        let pool = Self {
+            shared: Arc::new(Shared::new(core, &options.mode, &options.pool)),
+            debug,
+            reset_timeout: options.pool.reset_timeout.get().max(Duration::from_millis(1)),
+        };
+        let setup = Arc::new(Setup { recipe, hub, runtimes });
+        tokio::spawn(keeper::keep(Arc::clone(&pool.shared), setup));
+        if debug {
+            return Ok(pool);
+        }
+        match pool.all_serve(0).await {
+            Ok(()) => Ok(pool),
+            Err(error) => {
+                pool.stop(Instant::now()).await;
+                Err(StartError(error))
+            }
+        }
     }
 
     /// Gives one request to a worker and waits for the answer. Dropping the future drops the answer, never the worker.
-    pub async fn exec(&self, _payload: Payload) -> Result<Answer, ExecError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// See [`ExecError`].
+    pub async fn exec(&self, payload: Payload) -> Result<Answer, ExecError> {
+        if let Some(fault) = payload.fault() {
+            return Err(ExecError::Decode(fault.into()));
+        }
+        let payload = Arc::new(payload);
+        let (reply, answer) = oneshot::channel();
+        let now = Instant::now();
+        let job = Job {
+            payload: Arc::clone(&payload),
+            reply,
+            since: now,
+            tries: 0,
+        };
+        let submitted = self.shared.with(|core| core.submit(job, now));
+        let _place = match submitted {
+            Ok(Submitted::Run(worker)) => {
+                worker.0.send(payload);
+                None
+            }
+            Ok(Submitted::Wait(ticket)) => {
+                drop(payload);
+                Some(Place { pool: self, ticket })
+            }
+            Err(Refused::Full) => return Err(ExecError::QueueSize),
+            Err(Refused::Stopped) => return Err(ExecError::Stopped),
+        };
+        // The sender goes without a word only if the worker's reader was torn down.
+        answer.await.unwrap_or_else(|_| Err(ExecError::Network("EOF".into())))
     }
 
     /// The workers as they are.
     pub fn workers(&self) -> Vec<WorkerInfo> {
-        unimplemented!()
+        let mut workers: Vec<WorkerInfo> = self.shared.with(|core| {
+            let known = core
+                .slots
+                .iter()
+                .filter_map(|(_, slot)| Some((slot, slot.worker.as_ref()?)));
+            known
+                .map(|(slot, worker)| {
+                    let (status, status_text) = info::status(slot);
+                    WorkerInfo {
+                        pid: worker.0.pid,
+                        status,
+                        status_text,
+                        execs: slot.served,
+                        created: worker.0.created,
+                        memory: 0,
+                        cpu: 0.0,
+                        busy_since: slot.busy().then_some(slot.since),
+                    }
+                })
+                .collect()
+        });
+        for worker in &mut workers {
+            worker.memory = info::memory(worker.pid);
+            let age = worker.created.elapsed().unwrap_or_default().as_secs_f64();
+            if age > 0.0 {
+                worker.cpu = info::cpu_seconds(worker.pid) / age * 100.0;
+            }
+        }
+        workers
     }
 
-    /// Replaces every worker, a few at a time.
+    /// Numbers for metrics and health: cheap, no process is looked at.
+    pub fn stats(&self) -> Stats {
+        self.shared.with(|core| {
+            let mut stats = Stats {
+                starting: core.booting,
+                waiting: core.queue.len(),
+                running: core.running,
+                max_queue_size: core.rules.max_queue.unwrap_or(0),
+                ..Stats::default()
+            };
+            for (_, slot) in &core.slots {
+                match info::status(slot).0 {
+                    0 => {}
+                    1 => stats.ready += 1,
+                    2 => stats.working += 1,
+                    _ => stats.invalid += 1,
+                }
+            }
+            stats
+        })
+    }
+
+    /// Replaces every worker, a few at a time: an old one goes when its replacement is ready. One that is busy for
+    /// longer than `reset_timeout` is no longer waited for; it goes after its request.
+    ///
+    /// # Errors
+    /// A new worker did not start. The old ones serve on, and are replaced once new ones start.
     pub async fn reset(&self) -> Result<(), ExecError> {
-        unimplemented!()
+        if self.debug {
+            return Ok(());
+        }
+        let failed = self.shared.with(|core| {
+            core.reset();
+            core.failed_boots
+        });
+        let replaced = self.wait_until(|core| {
+            if core.failed_boots > failed {
+                return Some(Err(ExecError::Boot(core.last_error.clone())));
+            }
+            (core.outdated() == 0 || core.closing).then_some(Ok(()))
+        });
+        timeout(self.reset_timeout, replaced).await.unwrap_or(Ok(()))
     }
 
-    /// One worker more, up to 500.
-    pub async fn add_worker(&self) -> Result<(), crate::plugin::StartError> {
-        unimplemented!()
+    /// One worker more, up to 500. In debug mode there is nothing to add to.
+    ///
+    /// # Errors
+    /// There are 500, or the new one did not start.
+    pub async fn add_worker(&self) -> Result<(), StartError> {
+        if self.debug {
+            tracing::warn!(target: "server", "add worker is not available in debug mode");
+            return Ok(());
+        }
+        let failed = self.shared.with(|core| {
+            let room = core.base + core.extra < MOST_WORKERS;
+            core.base += usize::from(room);
+            core.wake = true;
+            room.then_some(core.failed_boots)
+        });
+        let Some(failed) = failed else {
+            return Err(StartError(format!(
+                "number of workers can't be more than {MOST_WORKERS}"
+            )));
+        };
+        self.all_serve(failed).await.map_err(|error| {
+            self.shared.with(|core| core.base -= 1);
+            StartError(error)
+        })
     }
 
-    /// One worker less; the last one stays.
+    /// One worker less; the last one stays. Returns when it has gone, or after `destroy_timeout`.
     pub async fn remove_worker(&self) {
-        unimplemented!()
+        if self.debug {
+            tracing::warn!(target: "server", "remove worker is not available in debug mode");
+            return;
+        }
+        let removed = self.shared.with(|core| {
+            let more = core.base > 1;
+            core.base -= usize::from(more);
+            core.wake = true;
+            more
+        });
+        if !removed {
+            tracing::warn!(target: "server", "can't remove the last worker");
+            return;
+        }
+        let gone = self.wait_until(|core| (core.slots.len() <= core.base + core.extra || core.closing).then_some(()));
+        let _ = timeout(self.shared.destroy_timeout, gone).await;
     }
 
     /// True in debug mode, where error texts go to the client.
     pub fn debug(&self) -> bool {
-        unimplemented!()
+        self.debug
     }
 
-    /// Refuses new requests, lets running ones finish, stops every worker; at the deadline kills what is left.
-    pub async fn stop(&self, _deadline: Instant) {
-        let _ = (&self.inner, Duration::ZERO);
-        unimplemented!()
+    /// Refuses new requests, lets running ones finish, stops every worker; at the deadline kills what is left. When it
+    /// returns no process of the pool lives.
+    pub async fn stop(&self, deadline: Instant) {
+        let now = Instant::now();
+        // SIGTERM comes a little before the end, for workers that do not heed the stop command.
+        let left = deadline.saturating_duration_since(now);
+        let terminate = deadline
+            .checked_sub((left / 8).min(crate::worker::process::KILL_GRACE))
+            .unwrap_or(now);
+        self.shared.deadline.send_replace(Some(terminate));
+        self.shared.with(Core::close);
+        let empty = |core: &Core<_, _>| core.slots.is_empty().then_some(());
+        if timeout_at(deadline.into(), self.wait_until(empty)).await.is_err() {
+            self.shared.with(|core| core.abandon(Instant::now()));
+            let _ = timeout(AFTER_KILL, self.wait_until(empty)).await;
+        }
+    }
+
+    /// Waits until as many workers serve as are wanted.
+    async fn all_serve(&self, failed: u64) -> Result<(), String> {
+        self.wait_until(|core| {
+            if core.failed_boots > failed {
+                return Some(Err(core.last_error.clone()));
+            }
+            (core.serving >= core.target()).then_some(Ok(()))
+        })
+        .await
+    }
+
+    /// Waits until the look at the pool finds something; the caller bounds the wait.
+    async fn wait_until<T>(&self, look: impl Fn(&Core<shared::Worker, Job>) -> Option<T>) -> T {
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(found) = self.shared.with(|core| look(core)) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// A request's place among those that wait: given up when the request is dropped.
+struct Place<'a> {
+    pool: &'a Pool,
+    ticket: Ticket,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // The removed request is dropped here, outside the lock.
+        drop(self.pool.shared.with(|core| core.cancel(self.ticket)));
     }
 }

@@ -1,0 +1,106 @@
+//! One worker from its start to the end of its process: the task that attends to it on the main thread's runtime.
+
+use super::{
+    reader::Reader,
+    shared::{Hand, Shared, Worker},
+    state::{Fate, Id, Next, Why},
+};
+use crate::{
+    relay::{self, frames::Frames, hub::Hub, outbox::Outbox},
+    worker::{
+        process::{self, BootError, Order, status_text},
+        recipe::Recipe,
+    },
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+
+/// How long a dead worker's channel may stay open (a stranger has inherited it).
+const CHANNEL: Duration = Duration::from_secs(1);
+
+/// What every worker of a pool is made from.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) recipe: Recipe,
+    pub(super) hub: Option<Hub>,
+    pub(super) runtimes: Vec<Handle>,
+}
+
+/// Starts a worker, attends to it, and reports its end.
+pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
+    let mut stopping = shared.deadline.subscribe();
+    let booted = tokio::select! {
+        booted = process::boot(&setup.recipe, setup.hub.as_ref(), &shared.mode, shared.allocate_timeout) => booted,
+        _ = stopping.wait_for(Option::is_some) => Err(BootError("the pool is stopping".into())),
+    };
+    let (process, ends) = match booted {
+        Ok(booted) => booted,
+        Err(error) => {
+            let stopped = shared.deadline.borrow().is_some();
+            if !stopped {
+                tracing::error!(target: "server", internal_event_name = "EventWorkerError", %error, "failed to allocate the worker");
+            }
+            return shared.with(|core| core.boot_failed(id, &error.0, Instant::now()));
+        }
+    };
+    let pid = process.pid();
+    let runtime = &setup.runtimes[id.serial as usize % setup.runtimes.len()];
+    let (orders, mut inbox) = mpsc::unbounded_channel();
+    let on_broken = orders.clone();
+    let outbox = Outbox::new(
+        ends.write,
+        ends.kind,
+        runtime.clone(),
+        Box::new(move || {
+            let _ = on_broken.send(Order::Kill);
+        }),
+    );
+    let hand = Arc::new(Hand {
+        id,
+        pid,
+        created: SystemTime::now(),
+        outbox: Arc::clone(&outbox),
+        orders,
+    });
+    let attached = {
+        let _on = runtime.enter();
+        relay::Reader::attach(ends.kind, ends.read)
+    };
+    let reader = match attached {
+        Ok(reader) => reader,
+        Err(error) => {
+            // Dropping the process kills it.
+            let text = format!("cannot watch the channel of worker {pid}: {error}");
+            return shared.with(|core| core.boot_failed(id, &text, Instant::now()));
+        }
+    };
+    tracing::debug!(target: "server", pid, internal_event_name = "EventWorkerConstruct", "worker is allocated");
+    let next = shared.with(|core| core.ready(id, Worker(Arc::clone(&hand)), Instant::now()));
+    match next {
+        Next::Run(payload) => hand.send(payload),
+        Next::Leave | Next::Kill => hand.order(shared.stop_order()),
+        Next::Rest => {}
+    }
+    let frames = Frames::new(reader, ends.early);
+    let reader = Reader::new(Arc::clone(&shared), Arc::clone(&hand), frames, ends.kind);
+    let mut reading = runtime.spawn(reader.run());
+    let status = process.attend(&outbox, &mut inbox).await;
+    if timeout(CHANNEL, &mut reading).await.is_err() {
+        reading.abort();
+        let lost = shared.with(|core| core.lost(id, Fate::Running, Instant::now()));
+        let error = || lost.why.clone().map_or_else(eof, Why::into_error);
+        for job in lost.failed {
+            let _ = job.reply.send(Err(error()));
+        }
+    }
+    let status = status.map_or_else(|| "unknown".into(), status_text);
+    tracing::debug!(target: "server", pid, status, internal_event_name = "EventWorkerWaitExit", "worker stopped");
+    shared.with(|core| core.exited(id));
+}
+
+fn eof() -> super::ExecError {
+    super::ExecError::Network("EOF".into())
+}

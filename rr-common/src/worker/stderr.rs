@@ -1,0 +1,87 @@
+//! A worker's standard error into the log.
+//!
+//! Each piece of output becomes one log message. A text that was written in one go arrives whole even if it is longer
+//! than a pipe: what does not end with a line end is waited for briefly. The last lines are kept for the error message
+//! of a worker that does not start.
+
+use bytes::BytesMut;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{io::AsyncReadExt, net::unix::pipe};
+
+/// Bytes that are read at once.
+const CHUNK: usize = 64 * 1024;
+/// Longest message.
+const LONGEST: usize = 1024 * 1024;
+/// How long the rest of an unfinished message is awaited.
+const REST: Duration = Duration::from_millis(20);
+/// Bytes kept for an error message.
+const TAIL: usize = 4096;
+
+/// The last of what a worker wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Tail(Arc<Mutex<Vec<u8>>>);
+
+impl Tail {
+    /// It as text, without surrounding space.
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+
+    fn push(&self, bytes: &[u8]) {
+        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        let excess = tail.len().saturating_sub(TAIL);
+        tail.drain(..excess);
+    }
+}
+
+/// Logs everything that comes until the end.
+pub async fn pump(mut stderr: pipe::Receiver, pid: u32, mode: Arc<str>, tail: Tail) {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(CHUNK);
+        let unfinished = !buffer.is_empty();
+        let read = stderr.read_buf(&mut buffer);
+        let more = if unfinished {
+            tokio::time::timeout(REST, read).await.ok()
+        } else {
+            Some(read.await)
+        };
+        let ended = matches!(more, Some(Ok(0) | Err(_)));
+        let complete = more.is_none() || ended || buffer.ends_with(b"\n") || buffer.len() >= LONGEST;
+        if complete && !buffer.is_empty() {
+            tail.push(&buffer);
+            let text = String::from_utf8_lossy(&buffer);
+            tracing::info!(target: "server", pid, mode = &*mode, "{text}");
+            // A large buffer is not kept for the one long message in a worker's life.
+            buffer = BytesMut::new();
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn the_tail_keeps_the_end() {
+        let (mut tx, rx) = pipe::pipe().unwrap();
+        let tail = Tail::default();
+        let task = tokio::spawn(pump(rx, 1, "http".into(), tail.clone()));
+        tx.write_all(&vec![b'a'; 200_000]).await.unwrap();
+        tx.write_all(b"\nlast words\n").await.unwrap();
+        drop(tx);
+        task.await.unwrap();
+        let text = tail.text();
+        assert!(text.ends_with("last words") && text.len() <= TAIL);
+    }
+}
