@@ -8,7 +8,7 @@ use super::{
 use crate::{
     relay::{self, frames::Frames, hub::Hub, outbox::Outbox},
     worker::{
-        process::{self, BootError, Order, status_text},
+        process::{self, BootError, Order, Orders, status_text},
         recipe::Recipe,
     },
 };
@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 /// How long a dead worker's channel may stay open (a stranger has inherited it).
 const CHANNEL: Duration = Duration::from_secs(1);
@@ -48,16 +48,13 @@ pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
     };
     let pid = process.pid();
     let runtime = &setup.runtimes[id.serial as usize % setup.runtimes.len()];
-    let (orders, mut inbox) = mpsc::unbounded_channel();
+    let orders = watch::Sender::default();
+    let inbox = orders.subscribe();
     let on_broken = orders.clone();
-    let outbox = Outbox::new(
-        ends.write,
-        ends.kind,
-        runtime.clone(),
-        Box::new(move || {
-            let _ = on_broken.send(Order::Kill);
-        }),
-    );
+    let on_broken = move || {
+        on_broken.send_if_modified(|orders: &mut Orders| orders.add(Order::Kill));
+    };
+    let outbox = Outbox::new(ends.write, ends.kind, runtime.clone(), Box::new(on_broken));
     let hand = Arc::new(Hand {
         id,
         pid,
@@ -87,7 +84,7 @@ pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
     let frames = Frames::new(reader, ends.early);
     let reader = Reader::new(Arc::clone(&shared), Arc::clone(&hand), frames, ends.kind);
     let mut reading = runtime.spawn(reader.run());
-    let status = process.attend(&outbox, &mut inbox).await;
+    let status = process.attend(&outbox, inbox).await;
     if timeout(CHANNEL, &mut reading).await.is_err() {
         reading.abort();
         let lost = shared.with(|core| core.lost(id, Fate::Running, Instant::now()));

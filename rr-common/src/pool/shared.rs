@@ -8,13 +8,16 @@ use super::{
 };
 use crate::{
     relay::outbox::{Item, Outbox},
-    worker::{Payload, process::Order},
+    worker::{
+        Payload,
+        process::{Order, Orders},
+    },
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Workers to which one request is given before it fails.
 const TRIES: u8 = 10;
@@ -57,7 +60,7 @@ pub(super) struct Hand {
     pub(super) pid: u32,
     pub(super) created: SystemTime,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) orders: mpsc::UnboundedSender<Order>,
+    pub(super) orders: watch::Sender<Orders>,
 }
 
 impl Member for Worker {
@@ -71,9 +74,9 @@ impl Hand {
         self.outbox.send(Item::Request(payload));
     }
 
-    /// Tells its attendant; a worker that is gone needs no order.
+    /// Tells its attendant.
     pub(super) fn order(&self, order: Order) {
-        let _ = self.orders.send(order);
+        self.orders.send_if_modified(|orders| orders.add(order));
     }
 }
 

@@ -33,7 +33,7 @@ use std::{
 use tokio::{
     net::unix::pipe,
     process::{Child, Command},
-    sync::mpsc,
+    sync::watch,
     task::JoinHandle,
     time::{sleep_until, timeout},
 };
@@ -52,6 +52,29 @@ pub enum Order {
     Terminate(Instant),
     /// SIGKILL now.
     Kill,
+}
+
+/// All orders so far as one state: a later one never weakens an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    stop: bool,
+    terminate: Option<Instant>,
+    kill: bool,
+}
+
+impl Orders {
+    /// Adds an order; true if it changes anything.
+    pub fn add(&mut self, order: Order) -> bool {
+        let before = *self;
+        match order {
+            Order::Kill => self.kill = true,
+            Order::Stop(at) | Order::Terminate(at) => {
+                self.stop |= matches!(order, Order::Stop(_));
+                self.terminate = Some(self.terminate.map_or(at, |old| old.min(at)));
+            }
+        }
+        *self != before
+    }
 }
 
 /// Why a worker did not start: one readable text with PHP's own words.
@@ -236,58 +259,57 @@ impl Process {
     }
 
     /// Waits for the end and carries out orders meanwhile. When it returns no process of the group lives.
-    pub async fn attend(
-        mut self,
-        outbox: &Arc<Outbox>,
-        orders: &mut mpsc::UnboundedReceiver<Order>,
-    ) -> Option<ExitStatus> {
-        let mut terminate: Option<Instant> = None;
-        let mut kill: Option<Instant> = None;
+    pub async fn attend(mut self, outbox: &Arc<Outbox>, mut orders: watch::Receiver<Orders>) -> Option<ExitStatus> {
         let mut told = false;
+        let mut terminated: Option<Instant> = None;
         loop {
-            let next = [terminate, kill].into_iter().flatten().min();
+            let now = Instant::now();
+            let order = *orders.borrow_and_update();
+            if order.stop && !told {
+                told = true;
+                outbox.send(Item::Control(&STOP_COMMAND));
+            }
+            let alarm = terminated.map(|at| at + KILL_GRACE).or(order.terminate);
+            let due = alarm.is_some_and(|at| at <= now);
+            if order.kill || (due && terminated.is_some()) {
+                if due && told {
+                    tracing::warn!(
+                        target: "server", pid = self.pid, "worker doesn't respond on stop command, killing process"
+                    );
+                }
+                self.signal(Signal::SIGKILL);
+                let status = self.child.wait().await;
+                return self.ended(status).await;
+            }
+            if due {
+                self.signal(Signal::SIGTERM);
+                terminated = Some(now);
+                continue;
+            }
             let alarm = async {
-                match next {
+                match alarm {
                     Some(at) => sleep_until(at.into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                status = self.child.wait() => {
-                    self.signal(Signal::SIGKILL);
-                    self.finish_log().await;
-                    return status.ok();
-                }
-                order = orders.recv() => match order {
-                    Some(Order::Stop(at)) => {
-                        if !told {
-                            outbox.send(Item::Control(&STOP_COMMAND));
-                            told = true;
-                        }
-                        terminate = Some(terminate.map_or(at, |old| old.min(at)));
-                    }
-                    Some(Order::Terminate(at)) => terminate = Some(terminate.map_or(at, |old| old.min(at))),
+                status = self.child.wait() => return self.ended(status).await,
+                changed = orders.changed() => if changed.is_err() {
                     // The pool has let go of the worker.
-                    Some(Order::Kill) | None => {
-                        self.signal(Signal::SIGKILL);
-                        orders.close();
-                        let _ = self.child.wait().await;
-                    }
+                    self.signal(Signal::SIGKILL);
+                    let status = self.child.wait().await;
+                    return self.ended(status).await;
                 },
-                () = alarm => {
-                    let now = Instant::now();
-                    if kill.is_some_and(|at| at <= now) {
-                        tracing::warn!(target: "server", pid = self.pid, "worker doesn't respond on stop command, killing process");
-                        self.signal(Signal::SIGKILL);
-                        kill = None;
-                    } else {
-                        self.signal(Signal::SIGTERM);
-                        terminate = None;
-                        kill = Some(now + KILL_GRACE);
-                    }
-                }
+                () = alarm => {}
             }
         }
+    }
+
+    /// The process has ended: what is left of its group goes too.
+    async fn ended(&mut self, status: io::Result<ExitStatus>) -> Option<ExitStatus> {
+        self.signal(Signal::SIGKILL);
+        self.finish_log().await;
+        status.ok()
     }
 
     /// Ends a process that is no worker: it may exit by itself for a while, then its group is killed.
