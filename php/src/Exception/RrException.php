@@ -1,0 +1,10 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Rr\Exception;
+
+/** Whatever this library throws. */
+interface RrException extends \Throwable
+{
+}

@@ -1,0 +1,170 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Rr;
+
+use Rr\Exception\RelayException;
+
+/**
+ * The channel to the server: frames in, bytes out, over a pair of streams (pipes, or one socket twice).
+ *
+ * A read takes whatever has arrived, so that a usual request costs one system call for header and payload together;
+ * what belongs to the next frame stays in the buffer.
+ */
+final class Relay
+{
+    /** One read of this size takes any usual request whole. */
+    private const PIECE = 16 * 1024;
+    /** A larger payload is read in pieces of this size, a full pipe each. */
+    private const LARGE_PIECE = 64 * 1024;
+
+    /** Bytes that were read ahead. */
+    private string $buffer = '';
+
+    /**
+     * @param resource $in
+     * @param resource $out
+     */
+    public function __construct(
+        private $in,
+        private $out,
+    ) {
+        // Our buffer is the only one: then select() tells the truth and each read is one system call.
+        \stream_set_read_buffer($in, 0);
+        \stream_set_write_buffer($out, 0);
+    }
+
+    /**
+     * The relay that the server named in RR_RELAY.
+     *
+     * With pipes, descriptors 0 and 1 are given to /dev/null and to stderr afterwards: whatever the application or a
+     * program that it starts prints lands in the log, and cannot break the channel.
+     *
+     * @throws RelayException
+     */
+    public static function fromEnvironment(): self
+    {
+        $address = (string) \getenv('RR_RELAY');
+        return $address === '' || $address === 'pipes' ? self::pipes() : self::connect($address);
+    }
+
+    /** @throws RelayException */
+    public static function connect(string $address): self
+    {
+        $socket = @\stream_socket_client($address, $code, $message);
+        if ($socket === false) {
+            throw new RelayException("cannot connect to $address: $message");
+        }
+        \stream_set_timeout($socket, \PHP_INT_MAX >> 32); // A worker waits for work as long as it takes.
+        return new self($socket, $socket);
+    }
+
+    private static function pipes(): self
+    {
+        $in = \fopen('php://fd/0', 'r');
+        $out = \fopen('php://fd/1', 'w');
+        if ($in === false || $out === false) {
+            throw new RelayException('stdin and stdout are not open: this script is meant to be started by the server');
+        }
+        // Closing the descriptors makes them the lowest free ones, which the next two opens then get, in this order.
+        \fclose(\STDIN);
+        self::keep(\fopen('/dev/null', 'r'));
+        \fclose(\STDOUT);
+        self::keep(\fopen('php://stderr', 'w'));
+        return new self($in, $out);
+    }
+
+    /**
+     * Holds a stream open for the life of the process.
+     *
+     * @param resource|false $stream
+     */
+    private static function keep($stream): void
+    {
+        static $kept = [];
+        $kept[] = $stream;
+    }
+
+    /**
+     * The next frame, waiting for it; null when the server has closed the channel.
+     *
+     * @throws RelayException
+     */
+    public function read(): ?Frame
+    {
+        $bytes = $this->buffer;
+        $this->buffer = '';
+        $have = \strlen($bytes);
+        while ($have < 12) {
+            $piece = \fread($this->in, self::PIECE);
+            if ($piece === '' || $piece === false) {
+                return $have === 0 ? null : throw new RelayException('the server closed the relay within a frame');
+            }
+            $bytes = $have === 0 ? $piece : $bytes . $piece;
+            $have = \strlen($bytes);
+        }
+
+        $version = \ord($bytes[0]);
+        $start = ($version & 0x0f) * 4;
+        ['l' => $length, 'c' => $crc, 's' => $stream] = \unpack('Vl/Vc/Cs', $bytes, 2);
+        if ($version >> 4 !== 1 || $start < 12 || $start > 52 || \crc32(\substr($bytes, 0, 6)) !== $crc) {
+            throw new RelayException('not a frame: ' . \bin2hex(\substr($bytes, 0, 32)));
+        }
+        $end = $start + $length;
+        if ($have < $end) {
+            $bytes = $this->complete($bytes, $end);
+        } elseif ($have > $end) {
+            $this->buffer = \substr($bytes, $end);
+        }
+        $options = match ($start) {
+            12 => [],
+            16 => [\unpack('V', $bytes, 12)[1]],
+            default => \array_values(\unpack('V' . ($start / 4 - 3), $bytes, 12)),
+        };
+        return new Frame(\ord($bytes[1]), $stream, $options, $bytes, $start, $end);
+    }
+
+    /** Whether a frame, or the end of the channel, can be read without waiting for its first byte. */
+    public function readable(): bool
+    {
+        if ($this->buffer !== '') {
+            return true;
+        }
+        $read = [$this->in];
+        $none = null;
+        return \stream_select($read, $none, $none, 0) === 1;
+    }
+
+    /**
+     * Writes all of it.
+     *
+     * @throws RelayException when the server is gone
+     */
+    public function write(string $bytes): void
+    {
+        $written = @\fwrite($this->out, $bytes);
+        while ($written !== \strlen($bytes)) {
+            if ($written === false || $written === 0) {
+                throw new RelayException('the server has closed the relay');
+            }
+            $bytes = \substr($bytes, $written);
+            $written = @\fwrite($this->out, $bytes);
+        }
+    }
+
+    /** Reads on until the frame is whole. */
+    private function complete(string $bytes, int $end): string
+    {
+        $missing = $end - \strlen($bytes);
+        while ($missing > 0) {
+            $piece = \fread($this->in, \min($missing, self::LARGE_PIECE));
+            if ($piece === '' || $piece === false) {
+                throw new RelayException('the server closed the relay within a frame');
+            }
+            $bytes .= $piece;
+            $missing -= \strlen($piece);
+        }
+        return $bytes;
+    }
+}
