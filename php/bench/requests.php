@@ -30,7 +30,7 @@ $frames = [
 ];
 \printf("%-12s %-22s %10s %10s\n", 'request', 'worker', 'user µs', 'system µs');
 foreach ($frames as $name => $frame) {
-    foreach (['raw', 'frames', 'http'] as $kind) {
+    foreach (['raw', 'frames', 'http', 'classic'] as $kind) {
         [$user, $system] = measure($kind, $frame, $count, $options);
         \printf("%-12s %-22s %10.2f %10.2f\n", $name, $kind, $user, $system);
     }

@@ -41,22 +41,32 @@ final class Relay
      * With pipes, descriptors 0 and 1 are given to /dev/null and to stderr afterwards: whatever the application or a
      * program that it starts prints lands in the log, and cannot break the channel.
      *
+     * @param resource|null $output where printed text goes instead of stderr
      * @throws RelayException
      */
-    public static function fromEnvironment(): self
+    public static function fromEnvironment($output = null): self
     {
         $address = (string) \getenv('RR_RELAY');
-        return $address === '' || $address === 'pipes' ? self::pipes() : self::connect($address);
+        $pipes = $address === '' || $address === 'pipes';
+        $relay = $pipes ? self::pipes() : self::connect($address);
+        if ($pipes || $output !== null) {
+            self::replaceStandardStreams($output);
+        }
+        return $relay;
     }
 
-    /** @throws RelayException */
-    public static function connect(string $address): self
+    /**
+     * @param string $address `tcp://host:port` or `unix://path`
+     * @param int    $timeout seconds that a read waits; a worker waits for work as long as it takes
+     * @throws RelayException
+     */
+    public static function connect(string $address, int $timeout = 0x7fffffff): self
     {
-        $socket = @\stream_socket_client($address, $code, $message);
+        $socket = @\stream_socket_client($address, $code, $message, 10);
         if ($socket === false) {
             throw new RelayException("cannot connect to $address: $message");
         }
-        \stream_set_timeout($socket, \PHP_INT_MAX >> 32); // A worker waits for work as long as it takes.
+        \stream_set_timeout($socket, $timeout);
         return new self($socket, $socket);
     }
 
@@ -67,23 +77,21 @@ final class Relay
         if ($in === false || $out === false) {
             throw new RelayException('stdin and stdout are not open: this script is meant to be started by the server');
         }
-        // Closing the descriptors makes them the lowest free ones, which the next two opens then get, in this order.
-        \fclose(\STDIN);
-        self::keep(\fopen('/dev/null', 'r'));
-        \fclose(\STDOUT);
-        self::keep(\fopen('php://stderr', 'w'));
         return new self($in, $out);
     }
 
     /**
-     * Holds a stream open for the life of the process.
+     * Closing a descriptor makes it the lowest free one, which the next stream then gets.
      *
-     * @param resource|false $stream
+     * @param resource|null $output
      */
-    private static function keep($stream): void
+    private static function replaceStandardStreams($output): void
     {
-        static $kept = [];
-        $kept[] = $stream;
+        static $kept = []; // Held open for the life of the process.
+        \fclose(\STDIN);
+        $kept[] = \fopen('/dev/null', 'r');
+        \fclose(\STDOUT);
+        $kept[] = \fopen($output === null ? 'php://stderr' : \stream_get_meta_data($output)['uri'], 'a+');
     }
 
     /**

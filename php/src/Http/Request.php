@@ -44,10 +44,8 @@ final class Request
     /** The path, not decoded; at least `/`. */
     public function path(): string
     {
-        $from = \strpos($this->uri, '/', (int) \strpos($this->uri, '://') + 3);
-        if ($from === false) {
-            return '/';
-        }
+        $from = (int) \strpos($this->uri, '://') + 3;
+        $from += \strcspn($this->uri, '/?#', $from);
         return \substr($this->uri, $from, \strcspn($this->uri, '?#', $from)) ?: '/';
     }
 

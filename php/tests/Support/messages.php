@@ -67,3 +67,48 @@ function browser_headers(): array
         'Sec-Fetch-Site' => ['none'],
     ];
 }
+
+/**
+ * `http.v1.Response`: status and headers.
+ *
+ * @return array{int, array<string, list<string>>}
+ */
+function response_head(string $message): array
+{
+    $status = 0;
+    $headers = [];
+    foreach (message_fields($message) as [$number, $value]) {
+        if ($number === 1) {
+            $status = $value;
+        } else {
+            $entry = \array_column(message_fields($value), 1, 0);
+            $headers[$entry[1]] = \array_column(message_fields($entry[2] ?? ''), 1);
+        }
+    }
+    return [$status, $headers];
+}
+
+/** @return list<array{int, int|string}> */
+function message_fields(string $bytes): array
+{
+    $at = 0;
+    $number = static function () use ($bytes, &$at): int {
+        for ($value = $shift = 0; ; $shift += 7) {
+            $byte = \ord($bytes[$at++]);
+            $value |= ($byte & 0x7f) << $shift;
+            if ($byte < 0x80) {
+                return $value;
+            }
+        }
+    };
+    for ($fields = []; $at < \strlen($bytes);) {
+        $tag = $number();
+        $value = $number();
+        if (($tag & 7) === 2) {
+            $at += $value;
+            $value = \substr($bytes, $at - $value, $value);
+        }
+        $fields[] = [$tag >> 3, $value];
+    }
+    return $fields;
+}

@@ -1,0 +1,38 @@
+<?php
+
+/** A small server of RPC calls for the tests: one connection after the other. */
+
+declare(strict_types=1);
+
+require __DIR__ . '/../../autoload.php';
+
+use Rr\Frame;
+use Rr\Relay;
+
+$server = \stream_socket_server("unix://$argv[1]") ?: exit(1);
+echo "ready\n";
+while (($socket = \stream_socket_accept($server, -1)) !== false) {
+    $relay = new Relay($socket, $socket);
+    while (($frame = $relay->read()) !== null) {
+        [$id, $split] = $frame->options;
+        $method = \substr($frame->payload(), 0, $split);
+        $argument = \substr($frame->payload(), $split);
+        $answer = static fn (string $result, int $flags = 0) => $relay->write(
+            Frame::call($id, $method, $result, $frame->flags | $flags),
+        );
+        $echo = static fn (): string => \json_encode(\json_decode($argument, true) + ['id' => $id], \JSON_PRESERVE_ZERO_FRACTION);
+        match ($method) {
+            'fake.Echo' => $answer($echo()),
+            'fake.Empty' => $answer(''),
+            'fake.Bytes' => $answer($argument),
+            'fake.Fail' => $answer("it failed: $argument", Frame::ERROR),
+            'fake.Late' => [$relay->write(Frame::call(999, $method, '"late"', Frame::JSON)), $answer($echo())],
+            'fake.Close' => null,
+            'fake.Silent' => \sleep(2),
+        };
+        if ($method === 'fake.Close' || $method === 'fake.Silent') {
+            break;
+        }
+    }
+    \fclose($socket);
+}
