@@ -28,8 +28,13 @@ pub fn descendants(root: u32) -> Vec<u32> {
 
 /// The processes below `root` whose name is `name` (of at most 15 bytes, as the kernel keeps it).
 pub fn named(root: u32, name: &str) -> Vec<u32> {
+    named_by(root, |candidate| candidate == name)
+}
+
+/// The processes below `root` whose name satisfies `wanted`, ascending.
+pub fn named_by(root: u32, wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     let mut pids = descendants(root);
-    pids.retain(|pid| self::name(*pid).as_deref() == Some(name));
+    pids.retain(|pid| name(*pid).is_some_and(|name| wanted(&name)));
     pids.sort_unstable();
     pids
 }

@@ -141,7 +141,7 @@ impl Server {
 
     /// The process ids of all PHP workers, ascending.
     pub fn workers(&self) -> Vec<u32> {
-        process::named(self.pid, "php")
+        process::named_by(self.pid, |name| name.starts_with("php"))
     }
 
     /// All that the server has written so far, to stdout and stderr.

@@ -1,0 +1,58 @@
+//! The examples run as they stand: their own `.rr.yaml`, only the port is changed.
+
+#![allow(clippy::unwrap_used)]
+
+use rr_tests::room::free_port;
+use rr_tests::{Room, Server, bin};
+
+/// Serves an example from wherever the test runs, as a user would from the root of the repository.
+fn serve(example: &str) -> Server {
+    let port = free_port();
+    let mut command = std::process::Command::new(bin::server());
+    command
+        .current_dir(bin::repository())
+        .args(["serve", "-c", &format!("examples/{example}/.rr.yaml"), "-o"])
+        .arg(format!("http.address=127.0.0.1:{port}"));
+    let server = Server::run(Room::new(), port, command);
+    server.wait_ready();
+    server
+}
+
+#[test]
+fn hello() {
+    let server = serve("hello");
+    let mut connection = server.client().connect();
+    let replies: Vec<_> = (0..20).map(|_| connection.get("/").text()).collect();
+    assert!(replies[0].starts_with("Hello from process "), "{}", replies[0]);
+    // Two workers share twenty requests, so one of them has had ten at least.
+    let most = replies
+        .iter()
+        .filter_map(|r| r.split("number ").nth(1)?.trim_end_matches(".\n").parse().ok());
+    assert!(most.max() >= Some(10_u32), "{replies:?}");
+
+    assert_eq!(connection.get("/echo?a=1").json()["query"]["a"], "1");
+    assert_eq!(connection.get("/stream").text(), "5\n4\n3\n2\n1\ndone\n");
+    assert_eq!(connection.get("/nowhere").status, 404);
+    assert_eq!(server.client().get("/fail").status, 500);
+    server.wait_log("This goes to the log");
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+#[test]
+fn classic() {
+    let server = serve("classic");
+    let client = server.client();
+    let form = "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nAda\r\n\
+                --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\r\nbytes\r\n--b--\r\n";
+    // Each of the two processes has a guestbook of its own: sign until both have an entry.
+    for _ in 0..20 {
+        let reply = client.post("/sign", "multipart/form-data; boundary=b", form);
+        assert_eq!((reply.status, reply.header("location")), (303, "/"));
+        assert!(reply.header("set-cookie").starts_with("name=Ada; path=/"));
+    }
+    let signed = (0..20).filter(|_| client.get("/").text().contains("<li>Ada, with a file of 5 bytes</li>"));
+    assert!(signed.count() > 0, "{}", server.log());
+    assert!(client.get("/bye").text().starts_with("exit() works"));
+    assert_eq!(client.get("/nowhere").status, 404);
+    assert!(server.stop().success(), "{}", server.log());
+}
