@@ -27,7 +27,7 @@ pub struct Settings {
     pub allow: Vec<String>,
     /// User and group that own uploaded files.
     pub owner: Option<(u32, u32)>,
-    /// Longest wait for the next piece of a body.
+    /// Longest wait for the next piece of a body; zero in the configuration means no limit.
     pub idle_timeout: Duration,
 }
 
@@ -50,7 +50,10 @@ impl Settings {
             forbid: lower(&http.uploads.forbid),
             allow: lower(&http.uploads.allow),
             owner,
-            idle_timeout: http.io_timeout.0,
+            idle_timeout: match http.io_timeout.0 {
+                Duration::ZERO => Duration::MAX,
+                timeout => timeout,
+            },
         }
     }
 }

@@ -4,6 +4,7 @@
 //! order) ours follows the order of the fields.
 
 use super::json;
+use memchr::memchr3;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     io::{self, Write},
@@ -96,6 +97,12 @@ impl<L: Leaf> Tree<L> {
 ///
 /// Brackets only separate: `a]b`, `a[b` and `a[b]` are all `a`, `b`. Spaces are dropped.
 pub(super) fn split(name: &[u8]) -> Option<Vec<String>> {
+    // Most names are one plain key.
+    if memchr3(b'[', b']', b' ', name).is_none()
+        && let Ok(key) = std::str::from_utf8(name)
+    {
+        return Some(vec![key.to_owned()]);
+    }
     #[derive(PartialEq)]
     enum After {
         Text,
