@@ -6,9 +6,10 @@ use super::{
     incoming::Incoming,
     media,
     multipart::{Event, MultipartError, Parser},
+    name,
     settings::MAX_FORM,
     spool::Spool,
-    tree::{self, Tree, TreeError},
+    tree::{Tree, TreeError},
     uploads::{Receiver, Upload},
 };
 use bytes::Bytes;
@@ -153,8 +154,8 @@ struct FileParts {
 
 impl FileParts {
     /// False for a file that has no place in the tree: a further one of a plain name, or one too deep.
-    fn wants(&self, name: &[u8]) -> bool {
-        tree::split(name).is_some_and(|path| tree::is_list(&path) || !self.index.contains_key(name))
+    fn wants(&self, field: &[u8]) -> bool {
+        name::split(field).is_some_and(|path| name::is_list(&path) || !self.index.contains_key(field))
     }
 
     fn push(&mut self, name: Vec<u8>, upload: Upload) {

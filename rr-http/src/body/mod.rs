@@ -13,6 +13,7 @@ mod incoming;
 mod json;
 pub mod media;
 pub mod multipart;
+mod name;
 mod quote;
 mod settings;
 mod spool;

@@ -3,15 +3,11 @@
 //! The rules are the reference's, oddities included. Where its result depends on chance (it walks its fields in random
 //! order) ours follows the order of the fields.
 
-use super::json;
-use memchr::memchr3;
+use super::{json, name};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     io::{self, Write},
 };
-
-/// Deeper names are ignored.
-const MAX_LEVELS: usize = 127;
 
 /// Keys of one tree, of all levels: a bound on its memory, which for a hostile form is a hundred times its text's.
 const MAX_KEYS: usize = 50_000;
@@ -77,7 +73,7 @@ impl<L: Leaf> Tree<L> {
     ///
     /// [`TreeError`]; the tree is of no use then.
     pub fn insert(&mut self, name: &[u8], values: Vec<L>) -> Result<(), TreeError> {
-        match split(name) {
+        match name::split(name) {
             Some(path) => mount(&mut self.root, path, values, &mut self.keys),
             None => Ok(()),
         }
@@ -93,64 +89,45 @@ impl<L: Leaf> Tree<L> {
     }
 }
 
-/// The keys of a name, or nothing if there are too many of them.
-///
-/// Brackets only separate: `a]b`, `a[b` and `a[b]` are all `a`, `b`. Spaces are dropped.
-pub(super) fn split(name: &[u8]) -> Option<Vec<String>> {
-    // Most names are one plain key.
-    if memchr3(b'[', b']', b' ', name).is_none()
-        && let Ok(key) = std::str::from_utf8(name)
-    {
-        return Some(vec![key.to_owned()]);
-    }
-    #[derive(PartialEq)]
-    enum After {
-        Text,
-        Open,
-        Close,
-    }
-    let mut path = Vec::with_capacity(1);
-    let mut key = String::new();
-    let mut after = After::Text;
-    let mut add = |key: &mut String, char: char| {
-        match char {
-            ' ' => {}
-            '[' => after = After::Open,
-            ']' => {
-                if after == After::Open {
-                    path.push(std::mem::take(key));
-                }
-                after = After::Close;
-            }
-            _ => {
-                if after != After::Text {
-                    path.push(std::mem::take(key));
-                }
-                after = After::Text;
-                key.push(char);
-            }
-        }
-        path.len() < MAX_LEVELS
-    };
-    for chunk in name.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            if !add(&mut key, char) {
-                return None;
-            }
-        }
-        for _ in chunk.invalid() {
-            if !add(&mut key, char::REPLACEMENT_CHARACTER) {
-                return None;
-            }
-        }
-    }
-    path.push(key);
-    Some(path)
+/// What happens to a value whose way leads to a key that is taken.
+enum Meeting {
+    /// It replaces what is there, or goes on into it.
+    Pass,
+    /// It is dropped.
+    Drop,
+    /// The form contradicts itself.
+    Clash,
 }
 
-/// True for the path of `name[]`, whose values are all kept.
-pub(super) fn is_list(path: &[String]) -> bool {
-    path.len() > 1 && path.last().is_some_and(String::is_empty)
+/// `rest` are the keys that follow the taken one; `nothing`: the value is empty.
+fn meet<L: Leaf>(present: &Node<L>, rest: &[String], nothing: bool) -> Meeting {
+    match (present, rest) {
+        (Node::Branch(_), []) => {
+            if nothing {
+                Meeting::Drop
+            } else {
+                Meeting::Clash
+            }
+        }
+        (Node::Branch(_), [last]) if last.is_empty() => {
+            if nothing {
+                Meeting::Drop
+            } else {
+                Meeting::Clash
+            }
+        }
+        (Node::Branch(_), _) => Meeting::Pass,
+        (leaf, _) if leaf.is_empty() => Meeting::Pass,
+        (_, [next, ..]) if !next.is_empty() => Meeting::Clash,
+        // That `key[]` and `key[][x]` are let through is the reference's way.
+        _ => {
+            if nothing {
+                Meeting::Drop
+            } else {
+                Meeting::Pass
+            }
+        }
+    }
 }
 
 fn mount<L: Leaf>(
@@ -163,39 +140,28 @@ fn mount<L: Leaf>(
     let mut path = path.into_iter();
     while let Some(key) = path.next() {
         let rest = path.as_slice();
-        let list = matches!(rest, [last] if last.is_empty());
-        let ends = rest.is_empty() || list;
         let entry = branch.entry(key);
-        if let Entry::Occupied(present) = &entry {
-            let conflict = match present.get() {
-                Node::Branch(_) => ends.then_some(!nothing),
-                // A value beside `key[...]`; that `key[]` and `key[][x]` are let through is the reference's way.
-                node if !node.is_empty() => match rest.first() {
-                    Some(next) if !next.is_empty() => Some(true),
-                    _ => nothing.then_some(false),
-                },
-                _ => None,
-            };
-            match conflict {
-                Some(true) => return Err(TreeError::Conflict(present.key().clone())),
-                Some(false) => return Ok(()),
-                None => {}
-            }
-        } else {
-            *keys += 1;
-            if *keys > MAX_KEYS {
-                return Err(TreeError::TooManyKeys);
-            }
+        match &entry {
+            Entry::Occupied(taken) => match meet(taken.get(), rest, nothing) {
+                Meeting::Pass => {}
+                Meeting::Drop => return Ok(()),
+                Meeting::Clash => return Err(TreeError::Conflict(taken.key().clone())),
+            },
+            Entry::Vacant(_) if *keys == MAX_KEYS => return Err(TreeError::TooManyKeys),
+            Entry::Vacant(_) => *keys += 1,
         }
-        if list {
-            entry.insert_entry(Node::List(values));
-            return Ok(());
-        }
-        if ends {
-            if let Some(value) = values.pop() {
-                entry.insert_entry(Node::One(value));
+        match rest {
+            [] => {
+                if let Some(value) = values.pop() {
+                    entry.insert_entry(Node::One(value));
+                }
+                return Ok(());
             }
-            return Ok(());
+            [last] if last.is_empty() => {
+                entry.insert_entry(Node::List(values));
+                return Ok(());
+            }
+            _ => {}
         }
         let node = entry.or_insert_with(|| Node::Branch(Branch::new()));
         if !matches!(node, Node::Branch(_)) {
@@ -207,6 +173,7 @@ fn mount<L: Leaf>(
     Ok(())
 }
 
+/// A single empty value; several ones count for something, as in the reference.
 fn all_empty<L: Leaf>(values: &[L]) -> bool {
     matches!(values, [only] if only.is_empty())
 }
