@@ -11,7 +11,7 @@ use super::{
     scalar,
     schema::{Format, Section, Type},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 /// Converts one value; nothing remains of a null and of what does not convert.
 pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings) -> Option<Node> {
@@ -35,15 +35,14 @@ pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings
         Type::Duration => duration(node, path, findings),
         Type::Command => command(node),
         Type::List(item) => list(node, item, path, findings),
-        Type::Map(_) | Type::Section(_) | Type::Driver(_) => {
-            let entries = mapping(node, path, findings);
-            entries.map(|entries| match ty {
-                Type::Map(item) => Value::Map(names(entries, item, path, findings)),
-                Type::Section(fields) => Value::Map(section(entries, fields, path, findings)),
-                Type::Driver(drivers) => driver(node, entries, drivers, path, findings).unwrap_or_default(),
-                _ => Value::Null,
-            })
+        Type::Map(item) => {
+            free_names(node, path, findings).map(|entries| Value::Map(names(&entries, item, path, findings)))
         }
+        Type::Section(fields) => {
+            mapping(node, path, findings).map(|entries| Value::Map(section(entries, fields, path, findings)))
+        }
+        Type::Driver(drivers) => mapping(node, path, findings)
+            .map(|entries| driver(node, entries, drivers, path, findings).unwrap_or_default()),
     };
     match value {
         Ok(Value::Null) => None,
@@ -214,6 +213,21 @@ fn mapping<'a>(node: &'a Node, path: &str, findings: &mut Findings) -> Result<&'
         }
         other => Err(expected("a mapping", other)),
     }
+}
+
+/// The entries of a mapping with free names, which may also be written as a list of small mappings (`env: [A: 1, B: 2]`).
+fn free_names<'a>(
+    node: &'a Node,
+    path: &str,
+    findings: &mut Findings,
+) -> Result<Cow<'a, BTreeMap<String, Node>>, String> {
+    if let Value::List(items) = &node.value
+        && items.iter().all(|item| item.map().is_some())
+    {
+        let entries = items.iter().filter_map(Node::map).flatten();
+        return Ok(Cow::Owned(entries.map(|(k, v)| (k.clone(), v.clone())).collect()));
+    }
+    mapping(node, path, findings).map(Cow::Borrowed)
 }
 
 fn names(entries: &BTreeMap<String, Node>, item: &Type, path: &str, findings: &mut Findings) -> BTreeMap<String, Node> {

@@ -10,8 +10,7 @@ use super::{
 use std::path::Path;
 
 /// Names of the HTTP middleware that exist.
-const MIDDLEWARE: [&str; 8] = [
-    "cors",
+const MIDDLEWARE: [&str; 7] = [
     "gzip",
     "headers",
     "http_metrics",

@@ -50,3 +50,51 @@ fn keys_of_later_work_are_not_accepted_yet() {
         assert!(lookup(key).is_none(), "{key}");
     }
 }
+
+/// The dotted keys of a type, `*` for free names.
+fn all(ty: &Type, path: &str, into: &mut Vec<String>) {
+    let join = |key: &str| match path {
+        "" => key.to_owned(),
+        _ => format!("{path}.{key}"),
+    };
+    match ty {
+        Type::Section(section) => {
+            for (name, field) in &section.fields {
+                all(&field.ty, &join(name), into);
+            }
+        }
+        Type::Map(value) => all(value, &join("*"), into),
+        Type::Driver(drivers) => {
+            for (name, config) in drivers {
+                all(config, &join(name), into);
+            }
+        }
+        _ => into.push(path.to_owned()),
+    }
+}
+
+/// What the reference does not have is ours, and on the user's page.
+#[test]
+fn our_own_keys_are_documented() {
+    let lines = include_str!("keys.txt").lines();
+    let theirs: Vec<String> = lines.filter(|line| !line.starts_with('#')).flat_map(spread).collect();
+    let page = include_str!("../../../../docs/configuration.md");
+    let mut keys = Vec::new();
+    all(schema::root(), "", &mut keys);
+    let mut own = 0;
+    for key in keys {
+        let redis_is_one_line = key.starts_with("jobs.pipelines.*.redis.") || key.starts_with("redis.");
+        if theirs.contains(&key) || redis_is_one_line {
+            continue;
+        }
+        own += 1;
+        let pool = key.rsplit_once(".pool.").or_else(|| key.rsplit_once(".activities."));
+        let name = match pool {
+            Some((_, key)) => format!("pool.{key}"),
+            None => key.replace('*', "NAME"),
+        };
+        let name = name.trim_end_matches(".NAME");
+        assert!(page.contains(&format!("`{name}`")), "{key}");
+    }
+    assert!(own > 15, "{own}");
+}

@@ -246,6 +246,7 @@ http:
   pool: {num_workers: '${N:-3}', max_jobs: true, allocate_timeout: 5000000000, destroy_timeout: 0, supervisor: }
   trusted_subnets: []
 kv: {local: {driver: boltdb, config: {permissions: 0600}}}
+service: {s: {command: php s.php, env: [A: 1, {b: x, c: y}]}}
 metrics: {collect: {a: {type: summary, objectives: {0.5: 0.05}, buckets: 1}}}
 ";
     let (loaded, findings) = text(".rr.yaml", content, &[]);
@@ -274,6 +275,8 @@ metrics: {collect: {a: {type: summary, objectives: {0.5: 0.05}, buckets: 1}}}
     }
     let metric = &config.metrics.as_ref().unwrap().collect["a"];
     assert_eq!((metric.objectives["0.5"], metric.buckets[0]), (0.05, 1.0));
+    let env = &config.service.as_ref().unwrap()["s"].env;
+    assert_eq!((&*env["a"], &*env["b"], &*env["c"]), ("1", "x", "y"));
     // What is sent to plugins makes the same configuration.
     let again: super::Config = serde_json::from_value(loaded.tree.clone()).unwrap();
     assert_eq!(
