@@ -15,6 +15,8 @@ mod error;
 mod info;
 mod keeper;
 mod life;
+#[cfg(test)]
+mod model;
 mod plan;
 mod queue;
 mod reader;

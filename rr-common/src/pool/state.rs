@@ -518,6 +518,11 @@ impl<W: Member, J: Request> Core<W, J> {
             None => {
                 if !busy {
                     self.idle.push(index);
+                    if self.extra > 0
+                        && let Some(scale) = &self.rules.scale
+                    {
+                        self.remind(now + scale.idle);
+                    }
                 }
                 Next::Rest
             }
