@@ -151,6 +151,15 @@ impl Listener {
     }
 }
 
+impl From<Listener> for OwnedFd {
+    fn from(listener: Listener) -> Self {
+        match listener {
+            Listener::Tcp(listener) => listener.into(),
+            Listener::Unix(listener) => listener.into(),
+        }
+    }
+}
+
 /// The address that a socket is bound to.
 fn local_address(socket: &impl AsFd) -> io::Result<Address> {
     let other = || {

@@ -1,6 +1,5 @@
-//! The supervisor.
+//! The supervisor under its own name; `rr` is the same program.
 
-#[allow(dead_code)] // Called by `serve`.
-mod logs;
-
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rr_supervisor::main()
+}

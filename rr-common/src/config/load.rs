@@ -371,10 +371,14 @@ fn kv_fallback(tree: &mut Node) {
     if let Value::Map(storages) = &mut kv.value {
         for (name, storage) in storages {
             let known = matches!(schema::root(), schema::Type::Section(s) if s.fields.contains_key(name));
-            if storage.get("config").is_some() || known {
+            if storage.get("config").is_some() || (known && name != "redis") {
                 continue;
             }
-            if let (Some(section), Value::Map(storage)) = (map.remove(name), &mut storage.value) {
+            let section = match known {
+                true => map.get(name).cloned(),
+                false => map.remove(name),
+            };
+            if let (Some(section), Value::Map(storage)) = (section, &mut storage.value) {
                 storage.insert("config".into(), section);
             }
         }

@@ -8,6 +8,7 @@ type Asked = (&'static str, fn(&Config) -> bool);
 /// Sections and keys that are known and checked, but that nothing in this build serves yet. Whoever brings the part
 /// removes its line.
 const UNSERVED: &[Asked] = &[
+    ("rpc", |c| c.rpc.is_some()),
     ("metrics", |c| c.metrics.is_some()),
     ("status", |c| c.status.is_some()),
     ("otel", |c| c.otel.is_some()),

@@ -9,7 +9,7 @@ use super::{
     node::{Node, Origin, Value},
     scalar,
 };
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -53,7 +53,9 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Node, Diagnostic> {
         expanded: 0,
         root: None,
     };
-    for event in Parser::new_from_str(text) {
+    let mut like_libyaml = Options::default();
+    like_libyaml.block_scalar_eof_without_line_feed = true;
+    for event in Parser::new_from_str_with_options(text, like_libyaml) {
         let (event, span) = event.map_err(|e| {
             let line = u32::try_from(e.marker().line()).unwrap_or(0);
             Diagnostic::file(&**file, line, format!("not valid YAML: {}", e.info()))
@@ -94,7 +96,7 @@ impl Builder<'_> {
                 }
                 self.complete(Node::new(node.value, origin), 0, false)
             }
-            Event::SequenceStart(anchor, _) => self.begin(
+            Event::SequenceStart(_, anchor, _) => self.begin(
                 Open::List {
                     items: Vec::new(),
                     anchor,
@@ -102,7 +104,7 @@ impl Builder<'_> {
                 },
                 line,
             ),
-            Event::MappingStart(anchor, _) => self.begin(
+            Event::MappingStart(_, anchor, _) => self.begin(
                 Open::Map {
                     entries: BTreeMap::new(),
                     key: None,
@@ -201,9 +203,10 @@ impl Builder<'_> {
 
 /// The value of a scalar: quoted ones are texts, plain ones are resolved, an explicit core tag decides.
 fn resolve(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Value {
-    match tag.filter(|tag| tag.is_yaml_core_schema()) {
-        Some(tag) if matches!(tag.suffix.as_str(), "str" | "binary" | "timestamp") => Value::Text(text),
-        Some(_) => scalar::resolve(text),
+    match tag.map(|tag| tag.core_suffix()) {
+        // `!!str`, and types of the user's own.
+        Some(Some("str") | None) => Value::Text(text),
+        Some(Some(_)) => scalar::resolve(text),
         None if style == ScalarStyle::Plain => scalar::resolve(text),
         None => Value::Text(text),
     }

@@ -10,6 +10,7 @@ use crate::{
     config::{self, LoadOptions, Loaded},
     listen::{self, Inherited, Listeners},
     shutdown::{Signals, Stopper},
+    telemetry,
 };
 use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
 use tokio::runtime::Runtime;
@@ -71,6 +72,7 @@ fn serve<P: Plugin>(runtime: &Runtime, inherited: Inherited, arguments: Argument
     .map_err(|diagnostics| StartError(format!("the configuration cannot be used:\n{diagnostics}")))?;
     env::set_current_dir(&loaded.base_dir).map_err(|error| readable(&error))?;
     listen::export(&loaded.env);
+    let _log = telemetry::log::init(&loaded.config.logs, P::NAME).map_err(|error| readable(&error))?;
     for warning in &loaded.warnings {
         tracing::warn!(target: "config", "{warning}");
     }

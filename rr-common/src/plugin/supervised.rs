@@ -15,6 +15,7 @@ use crate::{
     },
     listen::{Inherited, Listeners},
     shutdown::{Signals, Stopper},
+    telemetry,
 };
 use std::{
     path::{Path, PathBuf},
@@ -53,6 +54,12 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let mut link = Link::open(&control, registration).await.map_err(|e| readable(&e))?;
     let (config, changes) = link.watch_config().await.map_err(|e| readable(&e))?;
     let config: Arc<Config> = Arc::new(serde_json::from_slice(&config).map_err(|e| readable(&e))?);
+
+    let _log = match inherited.log {
+        Some(socket) => telemetry::log::init_on(&config.logs, P::NAME, socket),
+        None => telemetry::log::init(&config.logs, P::NAME),
+    }
+    .map_err(|e| readable(&e))?;
 
     let grace = config.endure.grace_period.get();
     let signals = Signals::new().map_err(|e| readable(&e))?;

@@ -73,6 +73,7 @@ pub struct KafkaPing {
 /// A Kafka pipeline.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-aliases" = { "sasl_options": "sasl" }))]
 pub struct KafkaQueue {
     /// A connection of its own.
     #[serde(flatten)]

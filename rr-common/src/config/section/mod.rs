@@ -120,6 +120,9 @@ pub struct Config {
     /// The connection to Google Pub/Sub.
     pub google_pub_sub: Option<PubSub>,
 
+    /// A connection to Redis for the kv storage of the name `redis`, when that has no `config`.
+    pub redis: Option<Redis>,
+
     /// The application's logger; the section has no keys.
     pub app: Option<NoKeys>,
     /// Lists of workers; the section has no keys.

@@ -1,0 +1,172 @@
+//! The command line, RoadRunner's as it is: flags may stand before or after the verb.
+
+mod config;
+mod serve;
+mod stop;
+mod up;
+mod version;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use rr_common::{
+    config::LoadOptions,
+    listen::{self, Inherited},
+};
+use std::{fmt, path::PathBuf, process::ExitCode};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rr",
+    about = "PHP application server: supervisor and command line",
+    disable_version_flag = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+struct Global {
+    /// Configuration file
+    #[arg(short, long, global = true, value_name = "FILE", default_value = ".rr.yaml")]
+    config: PathBuf,
+    /// Working directory [default: the configuration file's]
+    #[arg(short, long = "WorkDir", global = true, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Override a value of the configuration, may be repeated
+    #[arg(short = 'o', long = "override", global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
+    overrides: Vec<String>,
+    /// Read variables from a dotenv file [environment: DOTENV_PATH]
+    #[arg(long, global = true, value_name = "FILE")]
+    dotenv: Option<PathBuf>,
+    /// Debug mode
+    #[arg(short, long, global = true)]
+    debug: bool,
+    /// Do not print startup messages
+    #[arg(short, long, global = true)]
+    silent: bool,
+    /// Create a .pid file in the working directory
+    #[arg(short, long, global = true)]
+    pid: bool,
+    /// Enable experimental features
+    #[arg(short, long = "enable-experimental", global = true)]
+    experimental: bool,
+    /// Force the stop
+    #[arg(short, long, global = true)]
+    force: bool,
+    /// Print the version
+    #[arg(short, long)]
+    version: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the server
+    Serve,
+    /// Start the server for development: log lines for people, a banner with addresses and pids
+    Up,
+    /// Stop the server whose .pid file is in the working directory
+    Stop,
+    /// Look into the configuration
+    Config {
+        #[command(subcommand)]
+        what: config::What,
+    },
+}
+
+/// A failed command: what the user reads on stderr.
+#[derive(Debug)]
+struct Failure(String);
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command that the command line names.
+#[allow(clippy::print_stdout, clippy::print_stderr)]
+pub fn main() -> ExitCode {
+    // First of all, while there is one thread.
+    let inherited = listen::inherit();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
+        }
+    };
+    match run(cli, inherited) {
+        Ok(code) => code,
+        Err(Failure(text)) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
+    if cli.global.version {
+        return version::print();
+    }
+    match cli.verb {
+        Some(Verb::Serve) => serve::run(&cli.global, inherited),
+        Some(Verb::Up) => up::run(&cli.global, inherited),
+        Some(Verb::Stop) => stop::run(&cli.global),
+        Some(Verb::Config { what }) => config::run(&cli.global, &what),
+        None => {
+            Cli::command().print_help()?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Global {
+    fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            file: self.config.clone(),
+            work_dir: self.work_dir.clone(),
+            overrides: self.overrides.clone(),
+            dotenv: self.dotenv.clone(),
+            experimental: self.experimental,
+            ..LoadOptions::default()
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// CLI-07 to CLI-15; Laravel Octane puts its flags before the verb.
+    #[test]
+    fn flags_stand_before_or_after_the_verb() {
+        let before = "rr -c a.yaml -w /srv -o a.b=c -o d=e=f --dotenv .env -d -s -p -e serve";
+        let after = "rr serve -c a.yaml -w /srv -o a.b=c -o d=e=f --dotenv .env -d -s -p -e";
+        for line in [before, after] {
+            let cli = parse(line).unwrap();
+            assert!(matches!(cli.verb, Some(Verb::Serve)), "{line}");
+            let global = cli.global;
+            assert_eq!(global.overrides, ["a.b=c", "d=e=f"]);
+            assert_eq!(global.config, PathBuf::from("a.yaml"));
+            assert!(global.debug && global.silent && global.pid && global.experimental);
+        }
+        assert!(parse("rr stop -f").unwrap().global.force);
+        assert!(parse("rr -v").unwrap().global.version);
+        assert!(parse("rr --version").unwrap().global.version);
+        assert!(parse("rr serve --nonsense").is_err());
+    }
+}

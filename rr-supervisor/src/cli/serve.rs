@@ -1,0 +1,80 @@
+//! `serve`: starts the server and stays until it ends.
+
+use super::{Failure, Global, version};
+use crate::{
+    fleet::Fleet,
+    pid_file::PidFile,
+    run::{Ended, Notice},
+    serve::{self, Options},
+};
+use rr_common::{
+    COMPATIBLE_VERSION, config,
+    listen::{self, Inherited},
+};
+use std::{env, process::ExitCode};
+
+/// Runs the server.
+pub(super) fn run(global: &Global, inherited: Inherited) -> Result<ExitCode, Failure> {
+    let silent = global.silent;
+    start(global, inherited, false, move |notice, grace, _| match notice {
+        Notice::Ready => say(
+            silent,
+            &format!(
+                "[INFO] RoadRunner server started; version: {COMPATIBLE_VERSION}, buildtime: {}",
+                version::build_time()
+            ),
+        ),
+        Notice::Stopping => say(silent, &stopping(grace)),
+    })
+}
+
+/// The reference's line about the begin of the stop.
+pub(super) fn stopping(grace_seconds: u64) -> String {
+    format!("stop signal received, grace timeout is: {grace_seconds} seconds")
+}
+
+/// Loads the configuration and runs the server; `tell` is told of its life, with the grace period in seconds.
+pub(super) fn start(
+    global: &Global,
+    inherited: Inherited,
+    for_people: bool,
+    mut tell: impl FnMut(Notice, u64, &Fleet),
+) -> Result<ExitCode, Failure> {
+    let loaded = config::load(&global.load_options())?;
+    env::set_current_dir(&loaded.base_dir)?;
+    listen::export(&loaded.env);
+    if global.debug {
+        say(
+            global.silent,
+            "[WARN] --debug: this build has no debug endpoints, the flag has no effect",
+        );
+    }
+    let _pid_file = global.pid.then(PidFile::write).transpose()?;
+    let grace = loaded.config.endure.grace_period.get().as_secs();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let options = Options {
+        file: &global.config,
+        for_people,
+        inherited,
+    };
+    let ended = runtime.block_on(serve::serve(loaded, options, |notice, fleet| {
+        tell(notice, grace, fleet)
+    }));
+    runtime.shutdown_background();
+    match ended? {
+        Ended::Stopped => Ok(ExitCode::SUCCESS),
+        Ended::Forced => {
+            say(global.silent, "exit forced");
+            Ok(ExitCode::FAILURE)
+        }
+        Ended::Failed(reason) => Err(Failure(reason)),
+    }
+}
+
+/// A line on stdout, unless the user wants silence. A closed stdout is no reason to end a server.
+pub(super) fn say(silent: bool, line: &str) {
+    use std::io::Write;
+    if !silent {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+}

@@ -1,0 +1,32 @@
+//! `up`: the server for development. The same as `serve`, with log lines for people and a banner.
+
+use super::{
+    Failure, Global,
+    serve::{say, start, stopping},
+};
+use crate::{fleet::Fleet, run::Notice};
+use rr_common::{COMPATIBLE_VERSION, listen::Inherited};
+use std::{fmt::Write, process::ExitCode, time::Instant};
+
+/// Runs the server.
+pub(super) fn run(global: &Global, inherited: Inherited) -> Result<ExitCode, Failure> {
+    let silent = global.silent;
+    let begin = Instant::now();
+    start(global, inherited, true, move |notice, grace, fleet| match notice {
+        Notice::Ready => say(silent, &banner(fleet, begin)),
+        Notice::Stopping => say(silent, &format!("\n{}", stopping(grace))),
+    })
+}
+
+/// Who listens where, and under which pid.
+fn banner(fleet: &Fleet, begin: Instant) -> String {
+    let millis = begin.elapsed().as_millis();
+    let pid = std::process::id();
+    // Writing to a String cannot fail.
+    let mut text = format!("\n  server {COMPATIBLE_VERSION} is up after {millis} ms (pid {pid}); Ctrl-C stops it\n");
+    for (name, pid, addresses) in fleet.shown() {
+        let pid = pid.map_or_else(|| "not running".into(), |pid| format!("pid {pid}"));
+        let _ = writeln!(text, "  {name:<12} {pid:<14} {}", addresses.join("  "));
+    }
+    text
+}

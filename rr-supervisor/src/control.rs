@@ -1,0 +1,171 @@
+//! Our side of the contract: every call of a plugin becomes a question to the supervisor's loop, which owns all state.
+
+use nix::unistd::{Pid, getpgid};
+use rr_common::{
+    COMPATIBLE_VERSION,
+    control::{
+        CONTRACT_VERSION, Door, MAX_MESSAGE,
+        v1::{self, plugin_client::PluginClient, supervisor_server},
+    },
+};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Response, Status, async_trait,
+    transport::{Channel, Server, server::UdsConnectInfo},
+};
+
+/// The stream of configurations to one plugin.
+pub(crate) type ConfigStream = mpsc::Sender<Result<v1::WatchConfigResponse, Status>>;
+
+/// A question of a plugin, with the way for the answer.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// It registers.
+    Register {
+        /// The process group that the kernel tells for the caller: its leader is the process that we started.
+        group: Pid,
+        /// What it says.
+        registration: v1::RegisterRequest,
+        /// Accepted, or why not.
+        answer: oneshot::Sender<Result<(), Status>>,
+    },
+    /// It wants its configuration.
+    WatchConfig {
+        /// As above.
+        group: Pid,
+        /// The stream's writing end; it is dropped when the plugin is none of ours.
+        stream: ConfigStream,
+    },
+    /// Its start is over.
+    Started {
+        /// As above.
+        group: Pid,
+        /// Why it cannot start; empty when it is ready.
+        error: String,
+    },
+    /// Who answers this method?
+    Route {
+        /// The part before the dot.
+        prefix: String,
+        /// The plugin, if there is one.
+        answer: oneshot::Sender<Option<Channel>>,
+    },
+    /// Our own: a plugin did not hear that it shall stop.
+    Unheard {
+        /// Its process.
+        pid: Pid,
+    },
+}
+
+/// Serves the contract.
+#[derive(Debug)]
+struct Service {
+    questions: mpsc::Sender<Question>,
+}
+
+/// Serves the contract until the process ends.
+pub(crate) fn serve(door: Door, questions: mpsc::Sender<Question>) {
+    let service =
+        supervisor_server::SupervisorServer::new(Service { questions }).max_decoding_message_size(MAX_MESSAGE);
+    tokio::spawn(async move {
+        let served = Server::builder().serve_with_incoming(service, door.connections()).await;
+        if let Err(error) = served {
+            tracing::error!(target: "supervisor", %error, "the control socket is closed");
+        }
+    });
+}
+
+impl Service {
+    async fn ask(&self, question: Question) -> Result<(), Status> {
+        self.questions
+            .send(question)
+            .await
+            .map_err(|_| Status::unavailable("the supervisor is ending"))
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl supervisor_server::Supervisor for Service {
+    type WatchConfigStream = ReceiverStream<Result<v1::WatchConfigResponse, Status>>;
+
+    async fn register(&self, request: Request<v1::RegisterRequest>) -> Answer<v1::RegisterResponse> {
+        let group = caller(&request)?;
+        let registration = request.into_inner();
+        if registration.contract_version != CONTRACT_VERSION {
+            let theirs = registration.contract_version;
+            let name = &registration.plugin;
+            return Err(Status::failed_precondition(format!(
+                "the plugin {name} speaks version {theirs} of the control contract, this supervisor version {CONTRACT_VERSION}"
+            )));
+        }
+        let (answer, accepted) = oneshot::channel();
+        self.ask(Question::Register {
+            group,
+            registration,
+            answer,
+        })
+        .await?;
+        accepted
+            .await
+            .map_err(|_| Status::unavailable("the supervisor is ending"))??;
+        Ok(Response::new(v1::RegisterResponse {
+            server_version: COMPATIBLE_VERSION.to_owned(),
+            contract_version: CONTRACT_VERSION,
+        }))
+    }
+
+    async fn watch_config(&self, request: Request<v1::WatchConfigRequest>) -> Answer<Self::WatchConfigStream> {
+        let group = caller(&request)?;
+        let (stream, configs) = mpsc::channel(1);
+        self.ask(Question::WatchConfig { group, stream }).await?;
+        Ok(Response::new(ReceiverStream::new(configs)))
+    }
+
+    async fn started(&self, request: Request<v1::StartedRequest>) -> Answer<v1::StartedResponse> {
+        let group = caller(&request)?;
+        let error = request.into_inner().error;
+        self.ask(Question::Started { group, error }).await?;
+        Ok(Response::new(v1::StartedResponse {}))
+    }
+
+    async fn call(&self, request: Request<v1::CallRequest>) -> Answer<v1::CallResponse> {
+        let mut call = request.into_inner();
+        let unknown = |method: &str| Status::not_found(format!("rpc: can't find service {method}"));
+        let Some((prefix, method)) = call.method.split_once('.') else {
+            return Err(unknown(&call.method));
+        };
+        let (answer, route) = oneshot::channel();
+        self.ask(Question::Route {
+            prefix: prefix.to_owned(),
+            answer,
+        })
+        .await?;
+        let channel = route.await.ok().flatten().ok_or_else(|| unknown(&call.method))?;
+        call.method = method.to_owned();
+        PluginClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .call(call)
+            .await
+    }
+}
+
+/// The process group of the caller, as the kernel knows it.
+fn caller<T>(request: &Request<T>) -> Result<Pid, Status> {
+    let stranger = || Status::permission_denied("the kernel does not tell who is calling");
+    let info = request.extensions().get::<UdsConnectInfo>().ok_or_else(stranger)?;
+    let pid = info.peer_cred.and_then(|peer| peer.pid()).ok_or_else(stranger)?;
+    getpgid(Some(Pid::from_raw(pid))).map_err(|_| stranger())
+}
+
+/// Asks a plugin to stop within that time; false when it did not hear.
+pub(crate) async fn ask_stop(channel: Channel, within: Duration) -> bool {
+    let mut request = Request::new(v1::StopRequest {
+        deadline_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
+    });
+    request.set_timeout(Duration::from_secs(1));
+    PluginClient::new(channel).stop(request).await.is_ok()
+}

@@ -1,0 +1,323 @@
+//! The control directory: one for each running supervisor, found again by the next one of the same configuration.
+//!
+//! Its name comes from the configuration's file and its listening addresses, so that two servers that share a file but
+//! not their ports (as Laravel Octane starts them) stay apart, and a second one of the same kind is refused. A lock on
+//! a file inside says that somebody lives there; the kernel lets go of it however that one ends.
+
+use nix::unistd::Uid;
+use rr_common::{config::section::Control, control::Access};
+use std::{
+    collections::hash_map::DefaultHasher,
+    env,
+    fs::{self, File, TryLockError},
+    hash::{Hash, Hasher},
+    io,
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+};
+
+/// What every directory's name begins with.
+const PREFIX: &str = "rr-";
+const LOCK: &str = "lock";
+
+/// Longest path of a directory: a socket's path has 108 bytes, and `/temporal.4194304.sock` must fit.
+const LONGEST: usize = 80;
+
+/// The directory, locked. Removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct ControlDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why there is no control directory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlDirError {
+    /// The lock is held.
+    #[error("another server of this configuration is running (its control directory is {0})")]
+    Taken(PathBuf),
+    /// It belongs to somebody else, or is no directory.
+    #[error("the control directory {0} is not ours")]
+    Foreign(PathBuf),
+    /// Too long for a socket path.
+    #[error("supervisor.control.dir: {0} is too long, a socket's path has at most 108 bytes")]
+    Long(PathBuf),
+    /// The file system's.
+    #[error("the control directory {path}: {error}")]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        error: io::Error,
+    },
+}
+
+/// What tells one server from another.
+#[derive(Debug)]
+pub(crate) struct Identity<'a> {
+    /// The configuration's file, absolute.
+    pub file: &'a Path,
+    /// All listening addresses.
+    pub addresses: &'a [String],
+}
+
+impl ControlDir {
+    /// Makes and locks the directory; what a dead predecessor left in it is removed.
+    ///
+    /// # Errors
+    /// Somebody else lives there, or no place can be written.
+    pub(crate) fn open(control: &Control, identity: &Identity<'_>, access: &Access) -> Result<Self, ControlDirError> {
+        if !control.dir.is_empty() {
+            let path = PathBuf::from(&control.dir);
+            if path.as_os_str().len() > LONGEST {
+                return Err(ControlDirError::Long(path));
+            }
+            return Self::claim(path, access);
+        }
+        let name = identity.name();
+        let mut last = None;
+        for parent in parents() {
+            remove_stale(&parent, &name);
+            let path = parent.join(&name);
+            match Self::claim(path, access) {
+                Err(error @ ControlDirError::Io { .. }) => last = Some(error),
+                other => return other,
+            }
+        }
+        Err(last.unwrap_or_else(|| ControlDirError::Foreign(name.into())))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Our own control socket in it.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join("supervisor.sock")
+    }
+
+    /// A directory inside for a plugin that runs under another user, who must be able to make its socket there.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn for_user(&self, plugin: &str, user: &nix::unistd::User) -> io::Result<PathBuf> {
+        let path = self.path.join(plugin);
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        nix::unistd::chown(&path, Some(user.uid), Some(user.gid))?;
+        Ok(path)
+    }
+
+    fn claim(path: PathBuf, access: &Access) -> Result<Self, ControlDirError> {
+        let io = |error: io::Error| ControlDirError::Io {
+            path: path.clone(),
+            error,
+        };
+        // A predecessor that is just leaving may remove the file between our opening and locking it: then once more.
+        for _ in 0..10 {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)
+                .map_err(io)?;
+            let meta = fs::symlink_metadata(&path).map_err(io)?;
+            if !meta.is_dir() || meta.uid() != Uid::effective().as_raw() {
+                return Err(ControlDirError::Foreign(path));
+            }
+            let lock = match File::create(path.join(LOCK)) {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(io(error)),
+            };
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(ControlDirError::Taken(path)),
+                Err(TryLockError::Error(error)) => return Err(io(error)),
+            }
+            if !is_same_file(&lock, &path.join(LOCK)) {
+                continue;
+            }
+            access.protect(&path, true).map_err(io)?;
+            remove_sockets(&path);
+            return Ok(Self { path, _lock: lock });
+        }
+        Err(ControlDirError::Taken(path))
+    }
+}
+
+impl Drop for ControlDir {
+    fn drop(&mut self) {
+        remove_sockets(&self.path);
+        let _ = fs::remove_file(self.path.join(LOCK));
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+impl Identity<'_> {
+    fn name(&self) -> String {
+        let mut addresses = self.addresses.to_vec();
+        addresses.sort_unstable();
+        // The standard library's hasher has fixed keys; the name only has to be the same for builds of one version.
+        let mut hasher = DefaultHasher::new();
+        (self.file, addresses, Uid::effective().as_raw()).hash(&mut hasher);
+        format!("{PREFIX}{:016x}", hasher.finish())
+    }
+}
+
+/// Where control directories may stand, best first.
+fn parents() -> Vec<PathBuf> {
+    let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let candidates = [runtime, Some("/run".into()), Some(env::temp_dir()), Some("/tmp".into())];
+    candidates
+        .into_iter()
+        .flatten()
+        .filter(|path| path.is_absolute() && path.is_dir() && path.as_os_str().len() + 20 <= LONGEST)
+        .collect()
+}
+
+fn is_same_file(open: &File, path: &Path) -> bool {
+    let identity = |meta: &fs::Metadata| (meta.dev(), meta.ino());
+    match (open.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(found)) => identity(&open) == identity(&found),
+        _ => false,
+    }
+}
+
+/// Removes directories of servers that died without cleaning up and whose plugins are gone as well.
+fn remove_stale(parent: &Path, own: &str) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| {
+            let hash = name.strip_prefix(PREFIX).unwrap_or_default();
+            name != own && hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        let path = entry.path();
+        let owned = fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir() && m.uid() == Uid::effective().as_raw());
+        if !is_ours || !owned {
+            continue;
+        }
+        let Ok(lock) = File::open(path.join(LOCK)) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() && !has_live_socket(&path) {
+            remove_sockets(&path);
+            let _ = fs::remove_file(path.join(LOCK));
+            let _ = fs::remove_dir(&path);
+        }
+    }
+}
+
+/// The sockets in a control directory and in its users' directories.
+fn sockets(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_socket() => found.push(entry.path()),
+            Ok(kind) if kind.is_dir() => found.extend(sockets(&entry.path())),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn has_live_socket(dir: &Path) -> bool {
+    sockets(dir).iter().any(|socket| UnixStream::connect(socket).is_ok())
+}
+
+fn remove_sockets(dir: &Path) {
+    for socket in sockets(dir) {
+        let _ = fs::remove_file(&socket);
+        if let Some(parent) = socket.parent().filter(|parent| *parent != dir) {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::{fs::PermissionsExt, net::UnixListener};
+
+    fn control(dir: &Path) -> Control {
+        Control {
+            dir: dir.display().to_string(),
+            ..Control::default()
+        }
+    }
+
+    fn identity<'a>(file: &'a Path, addresses: &'a [String]) -> Identity<'a> {
+        Identity { file, addresses }
+    }
+
+    #[test]
+    fn a_second_server_is_refused_until_the_first_has_gone() {
+        let room = tempfile::tempdir().unwrap();
+        let control = control(&room.path().join("c"));
+        let who = identity(Path::new("/srv/.rr.yaml"), &[]);
+        let first = ControlDir::open(&control, &who, &Access::default()).unwrap();
+        assert_eq!(fs::metadata(first.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(matches!(
+            ControlDir::open(&control, &who, &Access::default()),
+            Err(ControlDirError::Taken(_))
+        ));
+        let path = first.path().to_owned();
+        let _socket = UnixListener::bind(first.socket()).unwrap();
+        drop(first);
+        assert!(!path.exists(), "it is removed at the end");
+        assert!(ControlDir::open(&control, &who, &Access::default()).is_ok());
+    }
+
+    #[test]
+    fn the_name_follows_the_file_and_the_addresses() {
+        let a = [":80".to_owned(), ":81".to_owned()];
+        let same = [":81".to_owned(), ":80".to_owned()];
+        let other = [":82".to_owned()];
+        let file = Path::new("/srv/.rr.yaml");
+        assert_eq!(identity(file, &a).name(), identity(file, &same).name());
+        assert_ne!(identity(file, &a).name(), identity(file, &other).name());
+        assert_ne!(identity(file, &a).name(), identity(Path::new("/srv/b.yaml"), &a).name());
+    }
+
+    #[test]
+    fn stale_directories_go_and_live_ones_stay() {
+        let room = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = room.path().join(name);
+            fs::create_dir(&path).unwrap();
+            File::create(path.join(LOCK)).unwrap();
+            path
+        };
+        let stale = make("rr-0123456789abcdef");
+        drop(UnixListener::bind(stale.join("http.1.sock")).unwrap());
+        let adoptable = make("rr-0123456789abcde0");
+        let _plugin = UnixListener::bind(adoptable.join("http.1.sock")).unwrap();
+        let locked = make("rr-0123456789abcde1");
+        let lock = File::open(locked.join(LOCK)).unwrap();
+        lock.try_lock().unwrap();
+        let unrelated = make("rr-something");
+        remove_stale(room.path(), "rr-own");
+        assert!(!stale.exists());
+        assert!(adoptable.exists() && locked.exists() && unrelated.exists());
+    }
+
+    #[test]
+    fn a_path_that_no_socket_fits_is_refused() {
+        let control = control(Path::new(&format!("/tmp/{}", "x".repeat(100))));
+        let who = identity(Path::new("/a"), &[]);
+        assert!(matches!(
+            ControlDir::open(&control, &who, &Access::default()),
+            Err(ControlDirError::Long(_))
+        ));
+    }
+}

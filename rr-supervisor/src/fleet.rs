@@ -1,0 +1,400 @@
+//! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
+
+use crate::{
+    control::{self, ConfigStream, Question},
+    control_dir::ControlDir,
+    deadline,
+    logs::ServerLog,
+    plugins::{
+        catalog::{Entry, Role},
+        lifecycle::{Action, Actual, Event, Exit, Lifecycle},
+        process::{self, Spawn, SpawnError},
+    },
+    reaper,
+    sockets::{Sockets, Substitute},
+};
+use nix::unistd::Pid;
+use rr_common::{config::section::Restart, control::v1};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+
+/// One plugin.
+#[derive(Debug)]
+struct Plugin {
+    entry: Entry,
+    life: Lifecycle,
+    process: Option<Process>,
+    substitute: Option<Substitute>,
+}
+
+/// What we know of a plugin's running process.
+#[derive(Debug)]
+struct Process {
+    pid: Pid,
+    /// The way to it, from its registration on.
+    channel: Option<Channel>,
+    prefixes: Vec<String>,
+    /// Kept open: its end tells the plugin that we are gone.
+    _config: Option<ConfigStream>,
+    /// Why it cannot start, in its own words.
+    refusal: Option<String>,
+}
+
+/// A process that ended without being asked to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    /// The plugin.
+    pub name: String,
+    /// In one readable text.
+    pub reason: String,
+    /// It has never been ready, and nothing is tried again.
+    pub fatal: bool,
+}
+
+/// What all plugins are given.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    /// The listening sockets.
+    pub sockets: Sockets,
+    /// Where log lines go.
+    pub log: ServerLog,
+    /// The control directory.
+    pub control_dir: ControlDir,
+    /// The resolved configuration as JSON.
+    pub config: Vec<u8>,
+    /// The way back into the supervisor's loop.
+    pub questions: mpsc::Sender<Question>,
+}
+
+/// All plugin processes.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    plugins: Vec<Plugin>,
+    around: Surroundings,
+    fail_fast: bool,
+    losses: Vec<Loss>,
+}
+
+impl Fleet {
+    /// None of them runs yet. With `fail_fast` a plugin that cannot start the first time is not tried again.
+    pub(crate) fn new(
+        entries: Vec<(Entry, Duration)>,
+        restart: &Restart,
+        around: Surroundings,
+        fail_fast: bool,
+    ) -> Self {
+        let plugin = |(entry, patience)| Plugin {
+            entry,
+            life: Lifecycle::new(restart.clone(), patience),
+            process: None,
+            substitute: None,
+        };
+        Self {
+            plugins: entries.into_iter().map(plugin).collect(),
+            around,
+            fail_fast,
+            losses: Vec::new(),
+        }
+    }
+
+    /// Starts the plugins of a role.
+    pub(crate) fn start(&mut self, role: Role, now: Instant) {
+        for index in self.members(role) {
+            self.tell(index, Event::Start, now);
+        }
+    }
+
+    /// Asks the plugins of a role to stop; at the deadline they are killed.
+    pub(crate) fn stop(&mut self, role: Role, deadline: Instant, now: Instant) {
+        for index in self.members(role) {
+            self.tell(index, Event::Stop(deadline), now);
+        }
+    }
+
+    /// True when every plugin of the role is ready, or was tried in vain.
+    pub(crate) fn has_settled(&self, role: Role) -> bool {
+        self.of(role)
+            .all(|plugin| plugin.life.is_ready() || plugin.life.deaths().next().is_some())
+    }
+
+    /// True when no process of the role is left, nor one to come.
+    pub(crate) fn is_down(&self, role: Role) -> bool {
+        self.of(role)
+            .all(|plugin| !plugin.life.is_alive() && plugin.life.wake().is_none())
+    }
+
+    /// When the next time limit of any plugin comes.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.plugins.iter().filter_map(|plugin| plugin.life.wake()).min()
+    }
+
+    /// Acts on the time limits that have come.
+    pub(crate) fn elapse(&mut self, now: Instant) {
+        for index in 0..self.plugins.len() {
+            if self.plugins[index].life.wake().is_some_and(|wake| wake <= now) {
+                self.tell(index, Event::Elapsed, now);
+            }
+        }
+    }
+
+    /// The processes that ended unasked since the last call.
+    pub(crate) fn losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// A child has ended; one that is no plugin of ours was an orphan, and is thereby buried.
+    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit, now: Instant) {
+        let Some(index) = self.find(pid) else { return };
+        reaper::kill_rest_of_group(pid);
+        let known = self.pids();
+        let name = self.plugins[index].entry.name.clone();
+        let orphans = reaper::kill_orphans(&known, Some(&name));
+        if orphans > 0 {
+            tracing::warn!(target: "supervisor", plugin = name, count = orphans, "killed the processes that it left behind");
+        }
+        let refusal = self.plugins[index].process.take().and_then(|process| process.refusal);
+        self.died(index, exit, refusal, now);
+    }
+
+    /// Answers a plugin's question.
+    pub(crate) fn answer(&mut self, question: Question, now: Instant) {
+        match question {
+            Question::Register {
+                group,
+                registration,
+                answer,
+            } => {
+                let _ = answer.send(self.register(group, registration));
+            }
+            Question::WatchConfig { group, stream } => {
+                let message = v1::WatchConfigResponse {
+                    config: self.around.config.clone(),
+                };
+                if let Some(process) = self.process(group)
+                    && stream.try_send(Ok(message)).is_ok()
+                {
+                    process._config = Some(stream);
+                }
+            }
+            Question::Started { group, error } => {
+                let Some(index) = self.find(group) else { return };
+                if error.is_empty() {
+                    tracing::debug!(target: "supervisor", plugin = self.plugins[index].entry.name, "ready");
+                    self.tell(index, Event::Ready, now);
+                } else if let Some(process) = &mut self.plugins[index].process {
+                    // It ends by itself now; its death is the event.
+                    process.refusal = Some(error);
+                }
+            }
+            Question::Route { prefix, answer } => {
+                let mut processes = self.plugins.iter().filter_map(|plugin| plugin.process.as_ref());
+                let found = processes.find(|process| process.prefixes.contains(&prefix));
+                let _ = answer.send(found.and_then(|process| process.channel.clone()));
+            }
+            Question::Unheard { pid } => {
+                if self.find(pid).is_some() {
+                    process::terminate(pid);
+                }
+            }
+        }
+    }
+
+    /// Opens the log files anew.
+    pub(crate) fn reopen_logs(&self) {
+        self.around.log.reopen();
+    }
+
+    /// Kills everything at once.
+    pub(crate) fn kill(&mut self) {
+        let plugins = self.pids();
+        for pid in &plugins {
+            process::kill_group(*pid);
+        }
+        reaper::kill_orphans(&[], None);
+    }
+
+    /// The running processes.
+    pub(crate) fn pids(&self) -> Vec<Pid> {
+        let processes = self.plugins.iter().filter_map(|plugin| plugin.process.as_ref());
+        processes.map(|process| process.pid).collect()
+    }
+
+    /// Name, pid and addresses of each plugin, for people to read.
+    pub(crate) fn shown(&self) -> Vec<(String, Option<Pid>, Vec<String>)> {
+        let addresses = |plugin: &Plugin| {
+            let all = plugin.entry.addresses.iter();
+            all.map(|listen| self.around.sockets.shown(listen)).collect()
+        };
+        self.plugins
+            .iter()
+            .map(|plugin| {
+                let pid = plugin.process.as_ref().map(|process| process.pid);
+                (plugin.entry.name.clone(), pid, addresses(plugin))
+            })
+            .collect()
+    }
+
+    /// Ends everything that is not a process: socket files, the control directory, the log.
+    pub(crate) fn dissolve(self, patience: Duration) {
+        self.around.sockets.remove_files();
+        drop(self.around.control_dir);
+        self.around.log.finish(patience);
+    }
+
+    fn tell(&mut self, index: usize, event: Event, now: Instant) {
+        match self.plugins[index].life.on(event, now) {
+            None => {}
+            Some(Action::Spawn) => self.spawn(index, now),
+            Some(Action::AskStop) => self.ask_stop(index, now),
+            Some(Action::Kill) => {
+                if let Some(process) = &self.plugins[index].process {
+                    let name = &self.plugins[index].entry.name;
+                    tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: it took too long");
+                    process::kill_group(process.pid);
+                }
+            }
+            Some(Action::GiveUp) => {
+                let plugin = &mut self.plugins[index];
+                tracing::error!(target: "supervisor", plugin = plugin.entry.name, "given up: it died too often before it was ready");
+                plugin.substitute = Some(self.around.sockets.substitute(&plugin.entry.addresses));
+            }
+        }
+    }
+
+    fn spawn(&mut self, index: usize, now: Instant) {
+        let plugin = &mut self.plugins[index];
+        plugin.substitute = None;
+        match plugin.spawn(&self.around) {
+            Ok(pid) => {
+                tracing::debug!(target: "supervisor", plugin = plugin.entry.name, pid = pid.as_raw(), "started");
+                plugin.process = Some(Process {
+                    pid,
+                    channel: None,
+                    prefixes: Vec::new(),
+                    _config: None,
+                    refusal: None,
+                });
+            }
+            Err(error) => self.died(index, Exit::NotStarted, Some(error.to_string()), now),
+        }
+    }
+
+    fn died(&mut self, index: usize, exit: Exit, refusal: Option<String>, now: Instant) {
+        let fail_fast = self.fail_fast;
+        let plugin = &mut self.plugins[index];
+        let name = plugin.entry.name.clone();
+        let asked = matches!(plugin.life.actual(), Actual::Stopping { .. });
+        let fatal = fail_fast && !asked && !plugin.life.was_ready();
+        let reason = refusal.unwrap_or_else(|| exit.to_string());
+        if fatal {
+            // Not wanted any more: the lifecycle then tries nothing again.
+            plugin.life.on(Event::Stop(now), now);
+        }
+        if !asked {
+            tracing::error!(target: "supervisor", plugin = name, %exit, "the plugin has died: {reason}");
+            self.losses.push(Loss {
+                name,
+                reason: reason.clone(),
+                fatal,
+            });
+        }
+        self.tell(index, Event::Died(exit, reason), now);
+    }
+
+    fn ask_stop(&mut self, index: usize, now: Instant) {
+        let plugin = &mut self.plugins[index];
+        let Some(process) = &plugin.process else { return };
+        let pid = process.pid;
+        let kill_at = plugin.life.wake().unwrap_or(now);
+        let Some(channel) = process.channel.clone() else {
+            process::terminate(pid);
+            return;
+        };
+        let questions = self.around.questions.clone();
+        let within = deadline::told(now, kill_at);
+        tokio::spawn(async move {
+            if !control::ask_stop(channel, within).await {
+                let _ = questions.send(Question::Unheard { pid }).await;
+            }
+        });
+    }
+
+    fn register(&mut self, group: Pid, registration: v1::RegisterRequest) -> Result<(), Status> {
+        let named = registration.plugin.clone();
+        let found = self
+            .find(group)
+            .filter(|index| self.plugins[*index].entry.name == named);
+        let Some(index) = found else {
+            return Err(Status::permission_denied(format!(
+                "this supervisor has not started a plugin {named} with this process"
+            )));
+        };
+        let plugin = &mut self.plugins[index];
+        let Some(process) = &mut plugin.process else {
+            return Err(Status::unavailable("it has just ended"));
+        };
+        // Connects when it is first needed.
+        let endpoint = Endpoint::from_shared(format!("unix://{}", registration.socket))
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        process.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
+        process.prefixes = registration.rpc_prefixes;
+        process
+            .prefixes
+            .extend(plugin.entry.process.rpc_prefixes.iter().cloned());
+        Ok(())
+    }
+
+    fn process(&mut self, group: Pid) -> Option<&mut Process> {
+        let index = self.find(group)?;
+        self.plugins[index].process.as_mut()
+    }
+
+    fn find(&self, pid: Pid) -> Option<usize> {
+        let has = |plugin: &Plugin| plugin.process.as_ref().is_some_and(|process| process.pid == pid);
+        self.plugins.iter().position(has)
+    }
+
+    fn of(&self, role: Role) -> impl Iterator<Item = &Plugin> {
+        self.plugins.iter().filter(move |plugin| plugin.entry.role == role)
+    }
+
+    fn members(&self, role: Role) -> Vec<usize> {
+        let is = |index: &usize| self.plugins[*index].entry.role == role;
+        (0..self.plugins.len()).filter(is).collect()
+    }
+}
+
+impl Plugin {
+    fn spawn(&self, around: &Surroundings) -> Result<Pid, SpawnError> {
+        let Entry {
+            name,
+            program,
+            addresses,
+            process,
+            ..
+        } = &self.entry;
+        let failed = |error: std::io::Error| SpawnError::Prepare(error);
+        let control_dir: PathBuf = match process::user(process)? {
+            Some(user) => around.control_dir.for_user(name, &user).map_err(failed)?,
+            None => around.control_dir.path().to_owned(),
+        };
+        let control: &Path = &around.control_dir.socket();
+        let spawn = Spawn {
+            name,
+            program,
+            process,
+            control,
+            control_dir,
+            sockets: around.sockets.of(addresses).map_err(failed)?,
+            log: around.log.socket().map_err(failed)?,
+        };
+        spawn.run()
+    }
+}

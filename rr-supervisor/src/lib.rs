@@ -1,0 +1,30 @@
+//! The supervisor: holds the listening sockets, starts and watches one process for each configured plugin, owns the log,
+//! stops everything in order. It never runs PHP.
+//!
+//! - [`cli`]: the command line, one file for each command
+//! - [`serve`]: `serve` and `up`: from the configuration to the exit code
+//! - [`run`]: the loop: signals, ends of processes, questions, time limits; start order and stop order
+//! - [`fleet`]: all plugin processes together
+//! - [`plugins`]: which there are, the life of each as plain data, how one is started
+//! - [`control`]: our side of the contract `rr.control.v1`
+//! - [`control_dir`]: the directory of the control sockets, and the lock in it
+//! - [`sockets`]: every listening socket, and who answers on it for a plugin that was given up
+//! - [`reaper`]: the end of every child, orphans too
+//! - [`on_init`], [`deadline`], [`notify`], [`pid_file`], [`logs`]: as named
+
+mod cli;
+mod control;
+mod control_dir;
+mod deadline;
+mod fleet;
+mod logs;
+mod notify;
+mod on_init;
+mod pid_file;
+mod plugins;
+mod reaper;
+mod run;
+mod serve;
+mod sockets;
+
+pub use cli::main;

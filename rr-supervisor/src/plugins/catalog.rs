@@ -1,0 +1,244 @@
+//! Which plugin processes a configuration asks for, in which order they start and stop, and where their programs are.
+
+use super::process::Program;
+use rr_common::config::{Config, section::PluginProcess};
+use std::{
+    env, fmt,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// The place of a plugin in the flow of work. Started in this order, stopped in the reverse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    /// Holds what others use: first up, last down. A custom plugin is one, because workers may call it to the end.
+    State,
+    /// Fetches work from queues.
+    Consumer,
+    /// Takes work from clients.
+    Ingress,
+}
+
+/// All roles in the order of the start.
+pub(crate) const START_ORDER: [Role; 3] = [Role::State, Role::Consumer, Role::Ingress];
+
+/// The bundled plugins that are not [`Role::State`], by the name of their section.
+const ROLES: [(&str, Role); 6] = [
+    ("jobs", Role::Consumer),
+    ("temporal", Role::Consumer),
+    ("http", Role::Ingress),
+    ("grpc", Role::Ingress),
+    ("tcp", Role::Ingress),
+    ("centrifuge", Role::Ingress),
+];
+
+/// One plugin process that the configuration asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its place in the flow of work.
+    pub role: Role,
+    /// What is executed.
+    pub program: Program,
+    /// The addresses that it serves, as the configuration writes them.
+    pub addresses: Vec<Listen>,
+    /// Its own settings.
+    pub process: PluginProcess,
+}
+
+/// One address of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    /// As the configuration writes it.
+    pub address: String,
+    /// Whether plain HTTP is spoken there, so that we can answer 503 for a plugin that failed.
+    pub plain_http: bool,
+}
+
+/// A configured plugin whose program is nowhere.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) struct Missing {
+    name: String,
+    looked: Vec<PathBuf>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, looked } = self;
+        write!(
+            f,
+            "the configuration has a section {name}, but its program rr-{name} was not found; looked for"
+        )?;
+        for path in looked {
+            write!(f, "\n  {}", path.display())?;
+        }
+        if looked.len() > 1 {
+            write!(f, "\n(supervisor.plugins.{name}.binary names another place)")?;
+        }
+        Ok(())
+    }
+}
+
+/// The plugin processes of a configuration, in the order of their start.
+///
+/// # Errors
+/// All programs that are missing.
+pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
+    let places = Places::of_this_process();
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for name in config.plugins() {
+        let process = config.supervisor.plugins.get(&name).cloned().unwrap_or_default();
+        match program(&name, &process, &places) {
+            Ok(program) => found.push(Entry {
+                role: role(&name),
+                program,
+                addresses: addresses(config, &name),
+                process,
+                name,
+            }),
+            Err(error) => missing.push(error),
+        }
+    }
+    found.sort_by_key(|entry| entry.role);
+    if missing.is_empty() { Ok(found) } else { Err(missing) }
+}
+
+fn role(name: &str) -> Role {
+    let known = ROLES.iter().find(|(known, _)| *known == name);
+    known.map_or(Role::State, |(_, role)| *role)
+}
+
+/// The addresses of a plugin.
+fn addresses(config: &Config, name: &str) -> Vec<Listen> {
+    let plain: Vec<&str> = match &config.http {
+        Some(http) if name == "http" => http.address.split(',').map(str::trim).collect(),
+        _ => Vec::new(),
+    };
+    let listen = |address: String| Listen {
+        plain_http: plain.contains(&address.as_str()),
+        address,
+    };
+    config.addresses(name).into_iter().map(listen).collect()
+}
+
+fn program(name: &str, process: &PluginProcess, places: &Places) -> Result<Program, Missing> {
+    if !process.command.is_empty() {
+        return Ok(Program::command(&process.command));
+    }
+    let looked = match process.binary.as_str() {
+        "" => places.of(&format!("rr-{name}")),
+        binary => vec![PathBuf::from(binary)],
+    };
+    match looked.iter().find(|path| is_executable(path)) {
+        Some(path) => Ok(Program::binary(path)),
+        None => Err(Missing {
+            name: name.to_owned(),
+            looked,
+        }),
+    }
+}
+
+/// Where bundled programs are looked for, in this order.
+#[derive(Debug, Default)]
+struct Places {
+    directories: Vec<PathBuf>,
+}
+
+impl Places {
+    /// Beside our own program, then in the libexec folder that belongs to it, then in PATH.
+    fn of_this_process() -> Self {
+        let mut directories = Vec::new();
+        // The link's target, not the link: `rr` in /usr/local/bin may point into the installation.
+        let own = env::current_exe().and_then(|path| path.canonicalize());
+        if let Some(beside) = own.ok().as_deref().and_then(Path::parent) {
+            directories.push(beside.to_owned());
+            if let Some(prefix) = beside.parent() {
+                directories.push(prefix.join("libexec/roadrunner"));
+            }
+        }
+        if let Some(path) = env::var_os("PATH") {
+            directories.extend(env::split_paths(&path).filter(|path| path.is_absolute()));
+        }
+        Self { directories }
+    }
+
+    fn of(&self, program: &str) -> Vec<PathBuf> {
+        let mut all: Vec<_> = self
+            .directories
+            .iter()
+            .map(|directory| directory.join(program))
+            .collect();
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|path| seen.insert(path.clone()));
+        all
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::fs;
+
+    fn config(tree: &Value) -> Config {
+        serde_json::from_value(tree.clone()).unwrap()
+    }
+
+    #[test]
+    fn state_starts_first_and_ingress_last() {
+        assert!(START_ORDER.is_sorted());
+        let tree = json!({"supervisor": {"plugins": {
+            "mine": {"command": ["/bin/true"]}, "http": {"binary": "/bin/sh"}, "kv": {"binary": "/bin/sh"},
+        }}, "http": {"address": "127.0.0.1:1"}, "kv": {}});
+        let names: Vec<_> = entries(&config(&tree))
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
+        assert_eq!(names, ["kv", "mine", "http"]);
+    }
+
+    #[test]
+    fn a_missing_program_is_told_with_all_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places {
+            directories: vec![dir.path().join("a"), dir.path().join("b")],
+        };
+        let error = program("jobs", &PluginProcess::default(), &places)
+            .unwrap_err()
+            .to_string();
+        for place in ["a/rr-jobs", "b/rr-jobs", "supervisor.plugins.jobs.binary"] {
+            assert!(error.contains(place), "{error}");
+        }
+        fs::create_dir(dir.path().join("b")).unwrap();
+        let binary = dir.path().join("b/rr-jobs");
+        fs::write(&binary, "").unwrap();
+        assert!(
+            program("jobs", &PluginProcess::default(), &places).is_err(),
+            "not executable"
+        );
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(program("jobs", &PluginProcess::default(), &places).is_ok());
+    }
+
+    #[test]
+    fn http_listens_at_all_its_addresses() {
+        let tree = json!({"http": {
+            "address": "127.0.0.1:1, unix:///a.sock", "ssl": {"address": ":443", "key": "k", "cert": "c"},
+        }});
+        let found = addresses(&config(&tree), "http");
+        let plain: Vec<_> = found.iter().map(|l| (l.address.as_str(), l.plain_http)).collect();
+        assert_eq!(
+            plain,
+            [("127.0.0.1:1", true), ("unix:///a.sock", true), (":443", false)]
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! Starting a plugin's process: its program, environment, user and descriptors.
+
+use command_fds::{CommandFdExt, FdMapping};
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::{Pid, User},
+};
+use rr_common::config::{CommandLine, section::PluginProcess};
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The first descriptor that a plugin inherits.
+const FIRST_FD: i32 = 3;
+
+/// What is executed for a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    command: Vec<String>,
+}
+
+/// What a plugin's process is given.
+#[derive(Debug)]
+pub(crate) struct Spawn<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What is executed.
+    pub program: &'a Program,
+    /// Its own settings.
+    pub process: &'a PluginProcess,
+    /// Our control socket.
+    pub control: &'a Path,
+    /// The directory for its own control socket.
+    pub control_dir: PathBuf,
+    /// Its listening sockets.
+    pub sockets: Vec<OwnedFd>,
+    /// Its socket for log lines.
+    pub log: OwnedFd,
+}
+
+/// Why a process cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    /// The configured user does not exist.
+    #[error("no such user: {0}")]
+    User(String),
+    /// A taken port, no descriptor for the log, and the like.
+    #[error("{0}")]
+    Prepare(io::Error),
+    /// The kernel refuses.
+    #[error("{program}: {error}")]
+    Exec {
+        /// What was to be executed.
+        program: String,
+        /// The kernel's reason.
+        error: io::Error,
+    },
+}
+
+impl Program {
+    /// A bundled plugin's binary, which needs no arguments.
+    pub(crate) fn binary(path: &Path) -> Self {
+        Self {
+            command: vec![path.display().to_string()],
+        }
+    }
+
+    /// A configured command.
+    pub(crate) fn command(line: &CommandLine) -> Self {
+        Self {
+            command: line.0.clone(),
+        }
+    }
+}
+
+impl Spawn<'_> {
+    /// Starts the process, in a process group of its own.
+    ///
+    /// Nothing kills it when we die: it notices the end of its configuration stream, serves on for
+    /// `supervisor.adopt_timeout`, and then goes in order.
+    ///
+    /// # Errors
+    /// An unknown user, or a program that cannot be executed.
+    pub(crate) fn run(self) -> Result<Pid, SpawnError> {
+        let (program, arguments) = self.program.command.split_first().ok_or_else(|| SpawnError::Exec {
+            program: self.name.to_owned(),
+            error: io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"),
+        })?;
+        let failed = |error: io::Error| SpawnError::Exec {
+            program: program.clone(),
+            error,
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).process_group(0);
+        if let Some(user) = user(self.process)? {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        for (name, value) in &self.process.env {
+            command.env(name.to_uppercase(), value);
+        }
+        // Ours come last: no setting may make a plugin another one.
+        command
+            .env("RR_CONTROL", self.control)
+            .env("RR_CONTROL_DIR", &self.control_dir)
+            .env("RR_PLUGIN", self.name)
+            .env("RR_LISTEN_FDS", self.sockets.len().to_string())
+            .env_remove("LISTEN_FDS")
+            .env_remove("LISTEN_PID")
+            .env_remove("NOTIFY_SOCKET");
+        let mut mappings: Vec<FdMapping> = Vec::with_capacity(self.sockets.len() + 1);
+        let mut next = FIRST_FD;
+        for parent_fd in self.sockets {
+            mappings.push(FdMapping {
+                parent_fd,
+                child_fd: next,
+            });
+            next += 1;
+        }
+        mappings.push(FdMapping {
+            parent_fd: self.log,
+            child_fd: next,
+        });
+        command.env("RR_LOG_FD", next.to_string());
+        command
+            .fd_mappings(mappings)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        // The handle is dropped: the reaper waits for all children, by their pid.
+        let child = command.spawn().map_err(failed)?;
+        let pid = i32::try_from(child.id()).map_err(|error| failed(io::Error::other(error)))?;
+        Ok(Pid::from_raw(pid))
+    }
+}
+
+/// The user under which a plugin's process runs, if it is not ours.
+///
+/// # Errors
+/// There is no such user.
+pub(crate) fn user(process: &PluginProcess) -> Result<Option<User>, SpawnError> {
+    let name = process.user.as_str();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(Some(user)),
+        _ => Err(SpawnError::User(name.to_owned())),
+    }
+}
+
+/// Asks a process to stop; one that is gone already is no error.
+pub(crate) fn terminate(pid: Pid) {
+    let _ = kill(pid, Signal::SIGTERM);
+}
+
+/// Kills a process and what is left of its group.
+pub(crate) fn kill_group(pid: Pid) {
+    let _ = killpg(pid, Signal::SIGKILL);
+    let _ = kill(pid, Signal::SIGKILL);
+}

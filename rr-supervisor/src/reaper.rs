@@ -1,0 +1,111 @@
+//! Every child's end: those that we started, and those whose parents died before them.
+//!
+//! The supervisor is a subreaper (and may be PID 1 of a container), so orphans anywhere below it become its children.
+//! They are reaped as they end. Those that a dead plugin's workers left behind are killed: nobody can stop them any more.
+
+use crate::plugins::lifecycle::Exit;
+use nix::{
+    sys::{
+        prctl::set_child_subreaper,
+        signal::{Signal, kill, killpg},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{Pid, getpgid, getpgrp, getpid},
+};
+use std::{fs, io};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Waits for ends.
+#[derive(Debug)]
+pub(crate) struct Reaper {
+    ended: tokio::signal::unix::Signal,
+}
+
+impl Reaper {
+    /// Makes this process the one to which orphans come. Call it before the first child is started.
+    ///
+    /// # Errors
+    /// The signal handler cannot be installed.
+    pub(crate) fn new() -> io::Result<Self> {
+        // Without it (an exotic kernel) orphans go to PID 1 as usual; PHP workers have their parent-death signal besides.
+        let _ = set_child_subreaper(true);
+        Ok(Self {
+            ended: signal(SignalKind::child())?,
+        })
+    }
+
+    /// Waits until some child has ended, or may have.
+    pub(crate) async fn wait(&mut self) {
+        self.ended.recv().await;
+    }
+
+    /// All children that have ended; orphans are among them.
+    pub(crate) fn reap(&mut self) -> Vec<(Pid, Exit)> {
+        let mut ended = Vec::new();
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => ended.push((pid, Exit::Code(code))),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => ended.push((pid, Exit::Signal(signal as i32))),
+                Ok(WaitStatus::StillAlive) | Err(_) => return ended,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// Kills what a dead plugin left behind: our children that descend from a PHP worker of that mode (of any, without one) and
+/// are none of the given processes. Says how many there were.
+pub(crate) fn kill_orphans(known: &[Pid], mode: Option<&str>) -> usize {
+    let orphans: Vec<Pid> = children()
+        .into_iter()
+        .filter(|pid| !known.contains(pid) && descends_from_worker(*pid, mode))
+        .collect();
+    for pid in &orphans {
+        match getpgid(Some(*pid)) {
+            // A worker leads a group of its own; wrappers such as `sh -c` have their PHP in it.
+            Ok(group) if group != getpgrp() && !known.contains(&group) => {
+                let _ = killpg(group, Signal::SIGKILL);
+            }
+            _ => {}
+        }
+        let _ = kill(*pid, Signal::SIGKILL);
+    }
+    orphans.len()
+}
+
+/// Kills what is left of a dead plugin's own process group.
+pub(crate) fn kill_rest_of_group(leader: Pid) {
+    let _ = killpg(leader, Signal::SIGKILL);
+}
+
+/// Our children, also the adopted ones. (`/proc/self/task/*/children` would say it at once, but not every kernel has it.)
+fn children() -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| parent(*pid) == Some(getpid()))
+        .map(Pid::from_raw)
+        .collect()
+}
+
+fn parent(pid: i32) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may hold any of them; after the last one come the state and the parent.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
+}
+
+/// Every PHP worker has `RR_MODE` in its environment, and whatever it starts inherits it; nothing else that runs below
+/// us has: in a container, PID 1 also inherits processes that are the user's own business.
+fn descends_from_worker(pid: Pid, mode: Option<&str>) -> bool {
+    let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
+        return false;
+    };
+    let mut values = environ
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| entry.strip_prefix(b"RR_MODE="));
+    values.any(|value| mode.is_none_or(|mode| value == mode.as_bytes()))
+}

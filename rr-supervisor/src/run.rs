@@ -1,0 +1,245 @@
+//! The supervisor's loop, and the order in which the fleet starts and stops.
+//!
+//! Everything that happens arrives here, one at a time: the end of a process, a question of a plugin, a signal, a time
+//! limit. [`Order`] then looks at the fleet and decides what comes next.
+
+use crate::{
+    control::Question,
+    deadline,
+    fleet::{Fleet, Loss},
+    notify::Notify,
+    plugins::catalog::{Role, START_ORDER},
+    reaper::Reaper,
+};
+use rr_common::shutdown::Signals;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{interval, sleep_until},
+};
+
+/// How long the kernel is given to end processes that were killed.
+const LAST_REAP: Duration = Duration::from_secs(1);
+
+/// How the server ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// In order, after a signal.
+    Stopped,
+    /// At once, by a second signal.
+    Forced,
+    /// It could not start.
+    Failed(String),
+}
+
+/// What the loop tells whoever shows it to people.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Every plugin is ready.
+    Ready,
+    /// The stop has begun.
+    Stopping,
+}
+
+/// Where in its life the server is.
+#[derive(Debug)]
+enum Order {
+    /// The roles up to this one were told to start.
+    Starting(usize),
+    /// All is up.
+    Running,
+    /// The stop has begun.
+    Stopping {
+        /// When everything must have ended.
+        end: Instant,
+        /// The role that was asked last.
+        asked: Option<Role>,
+        /// The reason, if it is no orderly stop.
+        failure: Option<String>,
+    },
+}
+
+/// The loop's surroundings.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The plugins.
+    pub fleet: Fleet,
+    /// Their questions.
+    pub questions: mpsc::Receiver<Question>,
+    /// Their ends.
+    pub reaper: Reaper,
+    /// Signals that mean stop.
+    pub signals: Signals,
+    /// The service manager.
+    pub notify: Notify,
+    /// `endure.grace_period`.
+    pub grace: Duration,
+    /// `endure.watchdog_sec`, if the service manager listens.
+    pub watchdog: Option<Duration>,
+}
+
+impl Run {
+    /// Starts the plugins, runs until a signal or until the start fails, and stops them.
+    ///
+    /// # Errors
+    /// A signal handler cannot be installed.
+    pub(crate) async fn until_the_end(mut self, mut notice: impl FnMut(Notice, &Fleet)) -> io::Result<Ended> {
+        let mut reopen = signal(SignalKind::hangup())?;
+        let mut watchdog = self.watchdog.map(interval);
+        let mut order = Order::Starting(0);
+        self.fleet.start(START_ORDER[0], Instant::now());
+        loop {
+            let now = Instant::now();
+            self.fleet.elapse(now);
+            for loss in self.fleet.losses() {
+                order.lost(loss, now, self.grace);
+            }
+            match order.next(&mut self.fleet, now) {
+                Some(Next::Ready) => {
+                    if let Err(error) = self.notify.ready() {
+                        tracing::warn!(target: "supervisor", %error, "sdnotify failed");
+                    }
+                    notice(Notice::Ready, &self.fleet);
+                    continue;
+                }
+                Some(Next::Again) => continue,
+                Some(Next::Over(ended)) => {
+                    self.bury().await;
+                    self.fleet.dissolve(LAST_REAP);
+                    return Ok(ended);
+                }
+                None => {}
+            }
+            let wake = self.fleet.wake();
+            tokio::select! {
+                () = self.reaper.wait() => {
+                    for (pid, exit) in self.reaper.reap() {
+                        self.fleet.ended(pid, exit, Instant::now());
+                    }
+                }
+                Some(question) = self.questions.recv() => self.fleet.answer(question, Instant::now()),
+                () = self.signals.next() => {
+                    if let Order::Stopping { failure, .. } = order {
+                        self.fleet.kill();
+                        self.bury().await;
+                        self.fleet.dissolve(LAST_REAP);
+                        return Ok(failure.map_or(Ended::Forced, Ended::Failed));
+                    }
+                    notice(Notice::Stopping, &self.fleet);
+                    self.notify.stopping();
+                    order = Order::stop(Instant::now() + self.grace, None);
+                }
+                Some(()) = async { reopen.recv().await } => self.fleet.reopen_logs(),
+                () = tick(watchdog.as_mut()) => self.notify.watchdog(),
+                () = until(wake) => {}
+            }
+        }
+    }
+
+    /// Waits a moment for the last ends, and kills what dead plugins left behind.
+    async fn bury(&mut self) {
+        let deadline = Instant::now() + LAST_REAP;
+        loop {
+            for (pid, exit) in self.reaper.reap() {
+                self.fleet.ended(pid, exit, Instant::now());
+            }
+            if self.fleet.pids().is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            tokio::select! {
+                () = self.reaper.wait() => {}
+                () = until(Some(deadline)) => {}
+            }
+        }
+        crate::reaper::kill_orphans(&[], None);
+    }
+}
+
+/// What the order says.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Everything is up now.
+    Ready,
+    /// Something was begun; look again.
+    Again,
+    /// Nothing is left to do.
+    Over(Ended),
+}
+
+impl Order {
+    fn stop(end: Instant, failure: Option<String>) -> Self {
+        Self::Stopping {
+            end,
+            asked: None,
+            failure,
+        }
+    }
+
+    /// A plugin was lost: fatal during the start, otherwise its lifecycle sees to it.
+    fn lost(&mut self, loss: Loss, now: Instant, grace: Duration) {
+        if loss.fatal && !matches!(self, Self::Stopping { .. }) {
+            let reason = format!("the plugin {} cannot start: {}", loss.name, loss.reason);
+            *self = Self::stop(now + grace, Some(reason));
+        }
+    }
+
+    fn next(&mut self, fleet: &mut Fleet, now: Instant) -> Option<Next> {
+        match self {
+            Self::Starting(step) => {
+                if !fleet.has_settled(START_ORDER[*step]) {
+                    return None;
+                }
+                *step += 1;
+                match START_ORDER.get(*step) {
+                    Some(role) => {
+                        fleet.start(*role, now);
+                        Some(Next::Again)
+                    }
+                    None => {
+                        *self = Self::Running;
+                        Some(Next::Ready)
+                    }
+                }
+            }
+            Self::Running => None,
+            Self::Stopping { end, asked, failure } => {
+                let left: Vec<Role> = START_ORDER
+                    .into_iter()
+                    .rev()
+                    .filter(|role| !fleet.is_down(*role))
+                    .collect();
+                let Some((role, later)) = left.split_first() else {
+                    return Some(Next::Over(match failure.take() {
+                        Some(reason) => Ended::Failed(reason),
+                        None => Ended::Stopped,
+                    }));
+                };
+                if *asked == Some(*role) {
+                    return None;
+                }
+                *asked = Some(*role);
+                let after = u32::try_from(later.len()).unwrap_or_default();
+                fleet.stop(*role, deadline::of_phase(now, *end, after), now);
+                Some(Next::Again)
+            }
+        }
+    }
+}
+
+async fn tick(watchdog: Option<&mut tokio::time::Interval>) {
+    match watchdog {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}

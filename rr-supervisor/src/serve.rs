@@ -1,0 +1,179 @@
+//! `serve` and `up`: from the configuration to the exit code.
+
+use crate::{
+    control,
+    control_dir::{ControlDir, ControlDirError, Identity},
+    fleet::{Fleet, Surroundings},
+    logs::{self, ServerLog},
+    notify::Notify,
+    on_init::{self, OnInitError},
+    plugins::{catalog, process},
+    reaper::Reaper,
+    run::{Ended, Notice, Run},
+    sockets::Sockets,
+};
+use rr_common::{
+    config::{Dur, Loaded, section::StartPolicy},
+    control::{Access, Door},
+    listen::Inherited,
+    shutdown::Signals,
+    telemetry::LogError,
+};
+use std::{io, path::Path, time::Duration};
+use tokio::sync::mpsc;
+
+/// How long a plugin may take to be ready, besides the time that its pool allows for the start of its workers.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Questions of plugins that wait for the loop.
+const QUESTIONS: usize = 64;
+
+/// Why the server does not start; the text is for the user.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// Programs of configured plugins are missing, or there is nothing to start.
+    #[error("{0}")]
+    Plugins(String),
+    /// The log cannot be set up.
+    #[error("{0}")]
+    Log(#[from] LogError),
+    /// The control directory cannot be had.
+    #[error("{0}")]
+    ControlDir(#[from] ControlDirError),
+    /// A port is taken or the like.
+    #[error("the plugin {plugin} cannot start: {error}")]
+    Listen {
+        /// The plugin whose address it is.
+        plugin: String,
+        /// The reason, with the address.
+        error: io::Error,
+    },
+    /// `server.on_init` failed and `exit_on_error` is set.
+    #[error("{0}")]
+    OnInit(#[from] OnInitError),
+    /// An unknown user of a plugin.
+    #[error("{0}")]
+    User(#[from] process::SpawnError),
+    /// Anything else that the system refuses.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// What the command line adds to the configuration.
+#[derive(Debug)]
+pub(crate) struct Options<'a> {
+    /// The configuration's file, as it was named.
+    pub file: &'a Path,
+    /// Log lines for people (`up`).
+    pub for_people: bool,
+    /// What this process inherited.
+    pub inherited: Inherited,
+}
+
+/// Runs the server to its end.
+///
+/// # Errors
+/// What keeps it from starting.
+pub(crate) async fn serve(
+    mut loaded: Loaded,
+    options: Options<'_>,
+    notice: impl FnMut(Notice, &Fleet),
+) -> Result<Ended, ServeError> {
+    let entries = catalog::entries(&loaded.config).map_err(|missing| {
+        let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        ServeError::Plugins(texts.join("\n"))
+    })?;
+    if options.for_people {
+        logs::for_people(&mut loaded.config.logs);
+        loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
+    }
+    if entries.is_empty() {
+        let text = "the configuration names no plugin to start (such as a section http)";
+        return Err(ServeError::Plugins(text.into()));
+    }
+    let mut signals = Signals::new()?;
+    let mut reaper = Reaper::new()?;
+    let log = ServerLog::start(&loaded.config.logs)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(target: "config", "{warning}");
+    }
+    for section in loaded.config.unserved_sections() {
+        tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
+    }
+
+    let section = &loaded.config.supervisor;
+    let mut access = Access::new(&section.control)?;
+    for entry in &entries {
+        if let Some(user) = process::user(&entry.process)? {
+            access.allow(user.uid);
+        }
+    }
+    let addresses: Vec<String> = entries
+        .iter()
+        .flat_map(|entry| entry.addresses.iter().map(|listen| listen.address.clone()))
+        .collect();
+    let file = loaded.base_dir.join(options.file.file_name().unwrap_or_default());
+    let identity = Identity {
+        file: &file,
+        addresses: &addresses,
+    };
+    let control_dir = ControlDir::open(&section.control, &identity, &access)?;
+    let sockets = Sockets::new(options.inherited.sockets);
+    for entry in &entries {
+        // Bound now, before anything else is done: a taken port is the most common mistake.
+        sockets.of(&entry.addresses).map_err(|error| ServeError::Listen {
+            plugin: entry.name.clone(),
+            error,
+        })?;
+    }
+
+    let server = loaded.config.server.as_ref();
+    if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
+        let done = tokio::select! {
+            done = on_init::run(section, &mut reaper) => done,
+            () = signals.next() => return Ok(Ended::Stopped),
+        };
+        match done {
+            Err(error) if section.exit_on_error => return Err(error.into()),
+            Err(error) => tracing::error!(target: "server", "{error}"),
+            Ok(()) => {}
+        }
+    }
+
+    let (asking, questions) = mpsc::channel(QUESTIONS);
+    control::serve(Door::open(&control_dir.socket(), access)?, asking.clone());
+    let surroundings = Surroundings {
+        sockets,
+        log,
+        control_dir,
+        config: serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?,
+        questions: asking,
+    };
+    let patient = |entry: catalog::Entry| {
+        let patience = START_PATIENCE + allocate_timeout(&loaded, &entry.name);
+        (entry, patience)
+    };
+    let fail_fast = section.start == StartPolicy::FailFast;
+    let entries = entries.into_iter().map(patient).collect();
+    let fleet = Fleet::new(entries, &section.restart, surroundings, fail_fast);
+    let notify = Notify::from_env();
+    let watchdog = loaded.config.endure.watchdog_sec;
+    let run = Run {
+        fleet,
+        questions,
+        reaper,
+        signals,
+        // Twice as often as asked for, so that a late tick is no alarm.
+        watchdog: (notify.is_on() && watchdog > 0).then(|| Duration::from_secs(watchdog) / 2),
+        notify,
+        grace: loaded.config.endure.grace_period.get(),
+    };
+    Ok(run.until_the_end(notice).await?)
+}
+
+/// What a plugin's pool allows for the start of a worker.
+fn allocate_timeout(loaded: &Loaded, plugin: &str) -> Duration {
+    let written = loaded.tree.pointer(&format!("/{plugin}/pool/allocate_timeout"));
+    let written = written.and_then(|value| serde_json::from_value::<Dur>(value.clone()).ok());
+    written.unwrap_or(Dur::secs(60)).get()
+}

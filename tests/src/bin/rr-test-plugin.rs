@@ -1,0 +1,137 @@
+//! A plugin without PHP, for tests of the supervisor: it stands in for `rr-http` (`supervisor.plugins.http.binary`) and
+//! answers every request with its pid. Variables (`supervisor.plugins.http.env`) make it misbehave:
+//!
+//! - `TEST_REFUSE=text`: it cannot start, for this reason
+//! - `TEST_DIE_AT_START=code`: it exits before it is ready
+//! - `TEST_DIE_UNLESS=path`: the same, while there is no such file
+//! - `TEST_HANG_AT_START=1`: it never becomes ready
+//! - `TEST_SLOW_DRAIN=ms`: its drain takes that long
+//! - `TEST_IGNORE_STOP=1`: it neither drains nor stops
+//! - `TEST_CHILD=path`: it starts a `sleep` as a worker would be, without a parent-death signal, and writes its pid there
+#![allow(clippy::unwrap_used)]
+
+use rr_common::{
+    config::Config,
+    listen::Listener,
+    plugin::{CallError, Context, Plugin, StartError, run},
+    pool::Pool,
+};
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::sleep,
+};
+
+struct TestPlugin;
+
+impl Plugin for TestPlugin {
+    const NAME: &'static str = "http";
+
+    fn threads(_: &Config) -> usize {
+        1
+    }
+
+    async fn start(context: Context) -> Result<Self, StartError> {
+        if let Ok(reason) = env::var("TEST_REFUSE") {
+            return Err(StartError(reason));
+        }
+        if let Ok(code) = env::var("TEST_DIE_AT_START") {
+            die(code.parse().unwrap());
+        }
+        if env::var("TEST_DIE_UNLESS").is_ok_and(|path| !Path::new(&path).exists()) {
+            die(3);
+        }
+        if env::var_os("TEST_HANG_AT_START").is_some() {
+            std::future::pending::<()>().await;
+        }
+        if let Ok(path) = env::var("TEST_CHILD") {
+            let mut command = Command::new("sleep");
+            let child = command.arg("1000").env("RR_MODE", "http").process_group(0).spawn();
+            std::fs::write(path, child.unwrap().id().to_string()).unwrap();
+        }
+        for address in context.config.addresses("http") {
+            let listener = context
+                .listeners
+                .take(&address)
+                .map_err(|e| StartError(e.to_string()))?;
+            context.runtimes[0].spawn(serve(listener));
+        }
+        Ok(Self)
+    }
+
+    fn pools(&self) -> Vec<(&str, &Pool)> {
+        Vec::new()
+    }
+
+    async fn drain(&self, _: Instant) {
+        if env::var_os("TEST_IGNORE_STOP").is_some() {
+            loop {
+                // Not even the deadline impresses it.
+                std::thread::park();
+            }
+        }
+        let slow = env::var("TEST_SLOW_DRAIN").map_or(0, |millis| millis.parse().unwrap());
+        sleep(Duration::from_millis(slow)).await;
+        tracing::info!(target: "http", "drained");
+    }
+
+    async fn stop(self, _: Instant) {
+        tracing::info!(target: "http", "stopped");
+    }
+
+    async fn call(&self, method: &str, _: u8, body: bytes::Bytes) -> Result<bytes::Bytes, CallError> {
+        match method {
+            "Echo" => Ok(body),
+            _ => Err(CallError(format!("rpc: can't find method {method}"))),
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // Dying without ceremony is what it is for.
+fn die(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+async fn serve(listener: Listener) {
+    match listener {
+        Listener::Tcp(listener) => {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream));
+            }
+        }
+        Listener::Unix(listener) => {
+            let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream));
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut request = Vec::new();
+    let mut piece = [0; 1024];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut piece).await {
+            Ok(n @ 1..) => request.extend_from_slice(&piece[..n]),
+            _ => return,
+        }
+    }
+    let pid = std::process::id().to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        pid.len()
+    );
+    let _ = stream.write_all((head + &pid).as_bytes()).await;
+}
+
+fn main() -> ExitCode {
+    run::<TestPlugin>()
+}
