@@ -3,6 +3,7 @@
 //! - [`bin`]: where the repository, the built binaries and the PHP scripts are
 //! - [`room`]: a temporary directory and a free port
 //! - [`server`]: `rr-supervisor` with a configuration of the test's own
+//! - [`standin`]: the same with a plugin that needs no PHP and misbehaves on demand
 //! - [`process`]: process trees as `/proc` shows them
 //! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, and raw bytes
 //! - [`wait`]: polling with a bound
@@ -17,6 +18,7 @@ pub mod client;
 pub mod process;
 pub mod room;
 pub mod server;
+pub mod standin;
 pub mod wait;
 
 pub use client::{Client, Raw, Reply};

@@ -231,7 +231,7 @@ pub fn php(script: &Path) -> Value {
 }
 
 /// Lays `over` upon `base`: objects are merged, anything else is replaced, null removes.
-fn merge(base: &mut Value, over: Value) {
+pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {

@@ -1,0 +1,227 @@
+//! The command line (CLI-01, CLI-02, CLI-06 to CLI-15) and what a user reads when something is wrong.
+#![allow(clippy::unwrap_used)]
+
+use rr_tests::{Room, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
+use serde_json::json;
+use std::process::{Command, Output};
+
+/// Runs `rr-supervisor` to its end.
+fn rr(room: &Room, arguments: &[&str]) -> Output {
+    let mut command = Command::new(bin::server());
+    command.args(arguments).current_dir(room.path()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// CLI-06, SDK-04: Laravel Octane takes the third word; the drop-in name is the same program.
+#[test]
+fn the_version_is_readable_for_tools() {
+    for (name, flag) in [("rr-supervisor", "--version"), ("rr", "--version"), ("rr", "-v")] {
+        let output = Command::new(bin::binary(name)).arg(flag).output().unwrap();
+        let said = text(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty());
+        assert_eq!(said.split(' ').nth(2), Some("2025.1.15"), "{said}");
+        assert!(
+            said.starts_with("rr version ") && said.contains(" (build time: "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn without_a_verb_it_explains_itself() {
+    let output = rr(&Room::new(), &[]);
+    assert!(output.status.success());
+    for verb in ["serve", "up", "stop", "config"] {
+        assert!(text(&output.stdout).contains(verb));
+    }
+}
+
+#[test]
+fn the_pid_file_is_written_and_stop_uses_it() {
+    let room = Room::new();
+    let port = free_port();
+    let config = standin::config(port, json!({}), json!({}));
+    let server = Server::launch(room, port, &config.to_string(), &["-p"]);
+    server.wait_log("RoadRunner server started");
+    assert_eq!(server.room().read(".pid"), server.pid().to_string());
+    let output = rr(server.room(), &["stop"]);
+    assert!(output.status.success());
+    assert!(text(&output.stdout).contains(&format!("stopping process with PID: {}", server.pid())));
+    assert!(server.wait_exit(SOON).success());
+    assert!(!server.room().file(".pid").exists());
+
+    let output = rr(server.room(), &["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "open .pid: no such file or directory, to create a .pid file, you must run RR with the following options: './rr serve -p'\n";
+    assert_eq!(text(&output.stderr), expected);
+}
+
+#[test]
+fn a_forced_stop_signals_twice() {
+    let room = Room::new();
+    let port = free_port();
+    let config = standin::config(port, json!({"TEST_IGNORE_STOP": "1"}), json!({}));
+    let server = Server::launch(room, port, &config.to_string(), &["-p"]);
+    server.wait_log("RoadRunner server started");
+    assert!(rr(server.room(), &["stop", "-f", "-s"]).status.success());
+    assert_eq!(server.wait_exit(SOON).code(), Some(1));
+}
+
+#[test]
+fn a_pid_file_with_nonsense_signals_nobody() {
+    let room = Room::new();
+    for content in ["", "abc", "-1", "0"] {
+        room.write(".pid", content);
+        assert_eq!(rr(&room, &["stop"]).status.code(), Some(1), "{content:?}");
+    }
+}
+
+#[test]
+fn every_mistake_in_the_configuration_is_told_with_its_line() {
+    let room = Room::new();
+    room.write(
+        ".rr.yaml",
+        "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\n  internal_error_code: many\n  pool:\n    allocate_timeout: soon\n",
+    );
+    let output = rr(&room, &["serve"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains(".rr.yaml:6: ") && said.contains(".rr.yaml:8: "), "{said}");
+    assert_eq!(rr(&room, &["config", "check"]).status.code(), Some(1));
+}
+
+#[test]
+fn an_unknown_key_is_a_warning_and_an_error_when_strict() {
+    let room = Room::new();
+    let yaml = "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\n  adress: x\n";
+    room.write(".rr.yaml", yaml);
+    let output = rr(&room, &["config", "check"]);
+    assert!(output.status.success());
+    assert!(
+        text(&output.stderr).contains(".rr.yaml:6: "),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(rr(&room, &["config", "check", "--strict"]).status.code(), Some(1));
+}
+
+#[test]
+fn config_show_tells_where_values_come_from() {
+    let room = Room::new();
+    room.write(
+        ".rr.yaml",
+        "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\n",
+    );
+    let output = rr(&room, &["config", "show", "--origin", "-o", "http.max_request_size=7"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let line = |name: &str| said.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(line("address").contains(".rr.yaml:5"), "{said}");
+    assert!(line("max_request_size").contains("-o http.max_request_size"), "{said}");
+    assert!(line("internal_error_code").contains("default"), "{said}");
+}
+
+#[test]
+fn config_schema_is_a_json_schema() {
+    let output = rr(&Room::new(), &["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(schema["properties"]["http"].is_object());
+}
+
+#[test]
+fn a_missing_program_is_told_with_the_places_that_were_searched() {
+    let room = Room::new();
+    room.write(
+        ".rr.yaml",
+        "version: \"3\"\nserver:\n  command: php\ntemporal:\n  address: 127.0.0.1:7233\n",
+    );
+    let output = rr(&room, &["serve"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("rr-temporal was not found; looked for"), "{said}");
+    assert!(said.contains("libexec/roadrunner/rr-temporal"), "{said}");
+
+    room.write(
+        ".rr.yaml",
+        "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\nsupervisor:\n  plugins:\n    http:\n      binary: /no/such/program\n",
+    );
+    let said = text(&rr(&room, &["serve"]).stderr);
+    assert!(said.contains("/no/such/program"), "{said}");
+}
+
+#[test]
+fn sections_that_are_not_served_yet_are_warned_about_once() {
+    let settings = json!({"status": {"address": "127.0.0.1:1"}});
+    let server = standin::start(json!({}), settings);
+    let warned = server
+        .log()
+        .matches("status is configured, but this build does not serve it")
+        .count();
+    assert_eq!(warned, 1, "{}", server.log());
+    assert!(server.stop().success());
+}
+
+#[test]
+fn silence_is_kept() {
+    let room = Room::new();
+    let port = free_port();
+    let config = standin::config(port, json!({}), json!({"logs": {"level": "error"}}));
+    let server = Server::launch(room, port, &config.to_string(), &["-s"]);
+    server.wait_ready();
+    assert!(server.stop().success());
+    assert_eq!(server.log(), "");
+}
+
+#[test]
+fn up_shows_a_banner_and_lines_for_people() {
+    let room = Room::new();
+    let port = free_port();
+    let config = standin::config(port, json!({}), json!({}));
+    let file = room.write(".rr.yaml", config.to_string());
+    let mut command = Command::new(bin::server());
+    command.args(["up", "-c"]).arg(file);
+    let server = Server::run(room, port, command);
+    server.wait_log(&format!("http://127.0.0.1:{port}"));
+    let plugin = server.plugin("rr-test-plugin");
+    server.wait_log(&format!("pid {plugin}"));
+    assert!(server.stop().success());
+    assert!(server.log().contains("drained"));
+    assert_eq!(server.log_json().len(), 0, "no JSON for people: {}", server.log());
+}
+
+/// The working directory is the file's; `-w` changes it, and the file is then relative to it.
+#[test]
+fn the_working_directory_follows_the_file() {
+    let room = Room::new();
+    let port = free_port();
+    let config = standin::config(port, json!({}), json!({}));
+    room.write("sub/.rr.yaml", config.to_string());
+    let mut command = Command::new(bin::server());
+    command.args(["-w"]).arg(room.file("sub")).args(["-p", "serve"]);
+    let server = Server::run(room, port, command);
+    server.wait_log("RoadRunner server started");
+    eventually(SOON, || server.room().read("sub/.pid") == server.pid().to_string());
+    let plugin = server.plugin("rr-test-plugin");
+    let directory = std::fs::read_link(format!("/proc/{plugin}/cwd")).unwrap();
+    assert_eq!(directory, server.room().file("sub").canonicalize().unwrap());
+    assert!(server.stop().success());
+    assert!(!process::alive(plugin));
+}
+
+/// CLI-10: variables of a dotenv file are expanded in the configuration and reach the processes.
+#[test]
+fn dotenv_variables_reach_the_configuration_and_the_processes() {
+    let room = Room::new();
+    let port = free_port();
+    room.write("vars", format!("MY_PORT={port}\nMY_WORD=hello\n"));
+    let config = standin::config(port, json!({}), json!({"http": {"address": "127.0.0.1:${MY_PORT}"}}));
+    let server = Server::launch(room, port, &config.to_string(), &["--dotenv", "vars"]);
+    server.wait_log("RoadRunner server started");
+    let plugin = server.plugin("rr-test-plugin");
+    let environment = text(&std::fs::read(format!("/proc/{plugin}/environ")).unwrap());
+    assert!(environment.contains("MY_WORD=hello"));
+    assert!(server.stop().success());
+}
