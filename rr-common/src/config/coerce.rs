@@ -231,10 +231,15 @@ fn free_names<'a>(
 }
 
 fn names(entries: &BTreeMap<String, Node>, item: &Type, path: &str, findings: &mut Findings) -> BTreeMap<String, Node> {
-    entries
-        .iter()
-        .filter_map(|(name, node)| Some((name.clone(), coerce(node, item, &join(path, name), findings)?)))
-        .collect()
+    let entries = entries.iter().filter_map(|(name, node)| {
+        let node = match item {
+            // A variable or a header without a value is an empty one.
+            Type::Text { .. } if node.is_null() => Node::new(Value::Text(String::new()), node.origin.clone()),
+            _ => coerce(node, item, &join(path, name), findings)?,
+        };
+        Some((name.clone(), node))
+    });
+    entries.collect()
 }
 
 fn section(

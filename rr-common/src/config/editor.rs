@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 /// The schema as text.
 pub fn schema_text() -> String {
-    let mut schema = schema::json().clone();
+    let mut schema = schema::json();
     open(&mut schema);
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".into(), "RoadRunner configuration".into());

@@ -21,10 +21,15 @@ use std::{
 /// Largest file that is read.
 const MAX_FILE: u64 = 1 << 20;
 
+/// The file that is loaded when none is named, and the other one.
+const DEFAULT_FILE: &str = ".rr.yaml";
+const OTHER_DEFAULT_FILE: &str = "rr.toml";
+
 /// What to load; the command line's options.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// The file (`-c`): TOML or JSON by extension, YAML otherwise.
+    /// The file (`-c`): TOML or JSON by extension, YAML otherwise. The default `.rr.yaml` stands for `rr.toml` where only
+    /// that exists.
     pub file: PathBuf,
     /// The working directory (`-w`), to which `file` is then relative; without it the file's own directory.
     pub work_dir: Option<PathBuf>,
@@ -95,6 +100,10 @@ pub fn check(options: &LoadOptions, strict: bool) -> Findings {
 /// The whole way; what is wrong in the file comes with the result, what cannot be read at all is the error.
 pub(super) fn resolve(options: &LoadOptions, env: Lookup<'_>) -> Result<(Loaded, Findings), Diagnostics> {
     let (base_dir, path) = locate(options)?;
+    let name: Arc<str> = match path.file_name() {
+        Some(name) if options.file == Path::new(DEFAULT_FILE) => name.to_string_lossy().into(),
+        _ => options.file.to_string_lossy().into(),
+    };
     let mut findings = Findings::default();
     let mut variables = BTreeMap::new();
     let dotenv = env("DOTENV_PATH").map(PathBuf::from).or_else(|| options.dotenv.clone());
@@ -102,7 +111,6 @@ pub(super) fn resolve(options: &LoadOptions, env: Lookup<'_>) -> Result<(Loaded,
         read_dotenv(&base_dir.join(file), env, &mut variables)?;
     }
 
-    let name: Arc<str> = options.file.to_string_lossy().into();
     let mut tree = match parse_file(&path, &name) {
         Err(_) if options.lenient && !options.overrides.is_empty() && !path.exists() => Node::default(),
         other => other?,
@@ -153,7 +161,7 @@ fn locate(options: &LoadOptions) -> Result<(PathBuf, PathBuf), Diagnostic> {
     let absolute = |path: &Path| {
         std::path::absolute(path).map_err(|e| Diagnostic::file(&*shown, 0, format!("no usable path: {e}")))
     };
-    match &options.work_dir {
+    let (dir, path) = match &options.work_dir {
         Some(dir) => {
             let dir = absolute(dir)?;
             if !dir.is_dir() {
@@ -161,13 +169,18 @@ fn locate(options: &LoadOptions) -> Result<(PathBuf, PathBuf), Diagnostic> {
                 return Err(Diagnostic::file(dir.display().to_string(), 0, message));
             }
             let path = dir.join(&options.file);
-            Ok((dir, path))
+            (dir, path)
         }
         None => {
             let path = absolute(&options.file)?;
             let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
-            Ok((dir, path))
+            (dir, path)
         }
+    };
+    let other = dir.join(OTHER_DEFAULT_FILE);
+    match options.file == Path::new(DEFAULT_FILE) && !path.exists() && other.exists() {
+        true => Ok((dir, other)),
+        false => Ok((dir, path)),
     }
 }
 
@@ -179,8 +192,24 @@ fn parse_file(path: &Path, name: &Arc<str>) -> Result<Node, Diagnostic> {
     parse_text(text, name, extension.as_ref().and_then(|e| e.to_str()).unwrap_or(""))
 }
 
-/// Parses a text by the extension of its file; any text is read or refused, within bounds.
-pub fn parse_text(text: &str, name: &Arc<str>, extension: &str) -> Result<Node, Diagnostic> {
+/// Everything that is wrong with a text by itself, in the format that the extension names: no other file is read, no
+/// variable is known, and nothing that the text refers to is looked for. Any text is read or refused, within bounds.
+pub fn check_text(text: &str, extension: &str) -> Findings {
+    let mut findings = Findings::default();
+    match parse_text(text, &extension.into(), extension) {
+        Ok(mut tree) => {
+            interpolate::expand_tree(&mut tree, &|_| None);
+            check_version(&tree, extension, &mut findings);
+            let _ = convert(&mut tree, &mut findings).to_json();
+        }
+        Err(error) => findings.errors.push(error),
+    }
+    findings.sort();
+    findings
+}
+
+/// Parses a text by the extension of its file.
+fn parse_text(text: &str, name: &Arc<str>, extension: &str) -> Result<Node, Diagnostic> {
     let mut root = match extension {
         "json" => json::parse(text, name)?,
         "toml" => toml::parse(text, name)?,

@@ -61,15 +61,17 @@ pub(super) struct Field {
 }
 
 /// The JSON Schema of the whole configuration.
-pub(super) fn json() -> &'static Json {
-    static SCHEMA: OnceLock<Json> = OnceLock::new();
-    SCHEMA.get_or_init(|| schemars::schema_for!(super::Config).to_value())
+pub(super) fn json() -> Json {
+    schemars::schema_for!(super::Config).to_value()
 }
 
 /// The type of the whole configuration.
 pub(super) fn root() -> &'static Type {
     static ROOT: OnceLock<Type> = OnceLock::new();
-    ROOT.get_or_init(|| compile(json(), json()))
+    ROOT.get_or_init(|| {
+        let schema = json();
+        compile(&schema, &schema)
+    })
 }
 
 /// One schema node; the sections' types are not recursive, so references are followed without a bound.

@@ -285,6 +285,37 @@ metrics: {collect: {a: {type: summary, objectives: {0.5: 0.05}, buckets: 1}}}
     );
 }
 
+/// Forms that the reference allows besides the usual ones.
+#[test]
+fn other_places_for_the_same_keys() {
+    let content = "\
+version: '3'
+http.address: ':1'
+http.pool.num_workers: 2
+kv: {users: {driver: memcached}, redis: {driver: redis}}
+users: {addr: ['a:1']}
+redis: {addrs: ['b:2']}
+server: {command: php, env: {EMPTY: }}
+";
+    let (loaded, findings) = text(".rr.yaml", content, &[]);
+    assert_eq!((&findings.errors, &loaded.warnings), (&vec![], &vec![]));
+    let http = loaded.config.http.as_ref().unwrap();
+    assert_eq!((&*http.address, http.pool.num_workers), (":1", 2));
+    assert_eq!(loaded.tree["kv"]["users"]["config"]["addr"][0], "a:1");
+    assert_eq!(loaded.tree["kv"]["redis"]["config"]["addrs"][0], "b:2");
+    assert_eq!(loaded.config.server.unwrap().env["empty"], "");
+}
+
+#[test]
+fn the_default_file_may_be_toml() {
+    let files = dir(&[("rr.toml", "version = '3'\nnosuch = 1\n")]);
+    let (loaded, _) = resolve(&options(files.path(), ".rr.yaml", &[]), &env).unwrap();
+    assert_eq!(loaded.warnings[0].to_string(), "rr.toml:2: nosuch: unknown key");
+    fs::write(files.path().join(".rr.yaml"), "version: '2.7'").unwrap();
+    let (loaded, _) = resolve(&options(files.path(), ".rr.yaml", &[]), &env).unwrap();
+    assert_eq!(loaded.config.version, "2.7");
+}
+
 /// All at once, each with its line.
 #[test]
 fn every_error_is_named() {
@@ -563,18 +594,15 @@ supervisor: {plugins: {mine: {command: ./mine}}}
 }
 
 mod any_input {
-    use super::super::{Findings, coerce::coerce, load::parse_text, schema};
+    use super::super::check_text;
     use proptest::prelude::*;
 
     proptest! {
         /// Any text in any format is read or refused, and whatever is read passes the checks without a panic.
         #[test]
-        fn is_read_or_refused(text in "(?s)([a-z0-9:{}\\[\\],&*<!|>'\"#=%@\\\\ \n\t-]|http|pool|version|: |\n  |é){0,200}") {
+        fn is_read_or_refused(text in "(?s)([a-z0-9:{}\\[\\],&*<!|>'\"#=%@\\\\$ \n\t-]|http|pool|version|: |\n  |é){0,200}") {
             for extension in ["yaml", "json", "toml"] {
-                if let Ok(node) = parse_text(&text, &"f".into(), extension) {
-                    let _ = coerce(&node, schema::root(), "", &mut Findings::default());
-                    let _ = node.to_json();
-                }
+                let _ = check_text(&text, extension);
             }
         }
 
@@ -582,7 +610,7 @@ mod any_input {
         fn random_bytes_too(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let text = String::from_utf8_lossy(&bytes);
             for extension in ["yaml", "json", "toml"] {
-                let _ = parse_text(&text, &"f".into(), extension);
+                let _ = check_text(&text, extension);
             }
         }
     }
