@@ -249,20 +249,24 @@ impl Fleet {
     }
 
     fn tell(&mut self, index: usize, event: Event, now: Instant) {
-        match self.plugins[index].life.on(event, now) {
-            None => {}
-            Some(Action::Spawn) => self.spawn(index, now),
-            Some(Action::AskStop) => self.ask_stop(index, now),
-            Some(Action::Kill) => {
+        if let Some(action) = self.plugins[index].life.on(event, now) {
+            self.act(index, action, now);
+        }
+    }
+
+    fn act(&mut self, index: usize, action: Action, now: Instant) {
+        match action {
+            Action::Spawn => self.spawn(index, now),
+            Action::AskStop => self.ask_stop(index, now),
+            Action::Kill => {
                 if let Some(process) = &self.plugins[index].process {
                     let name = &self.plugins[index].entry.name;
                     tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: it took too long");
                     process::kill_group(process.pid);
                 }
             }
-            Some(Action::GiveUp) => {
+            Action::GiveUp => {
                 let plugin = &mut self.plugins[index];
-                tracing::error!(target: "supervisor", plugin = plugin.entry.name, "given up: it died too often before it was ready");
                 plugin.substitute = Some(self.around.sockets.substitute(&plugin.entry.addresses));
             }
         }
@@ -297,15 +301,20 @@ impl Fleet {
             // Not wanted any more: the lifecycle then tries nothing again.
             plugin.life.on(Event::Stop(now), now);
         }
+        let action = plugin.life.on(Event::Died(exit, reason.clone()), now);
         if !asked {
-            tracing::error!(target: "supervisor", plugin = name, %exit, "the plugin has died: {reason}");
-            self.losses.push(Loss {
-                name,
-                reason: reason.clone(),
-                fatal,
-            });
+            let next = match (action, plugin.life.actual()) {
+                (Some(Action::Spawn), _) => "it is restarted at once".to_owned(),
+                (_, Actual::Waiting { until }) => format!("it is restarted in {:?}", until.duration_since(now)),
+                (Some(Action::GiveUp), _) => "it is given up: it died too often before it was of any use".to_owned(),
+                _ => "it is not restarted".to_owned(),
+            };
+            tracing::error!(target: "supervisor", plugin = name, exit = %exit, next, "the plugin has died: {reason}");
+            self.losses.push(Loss { name, reason, fatal });
         }
-        self.tell(index, Event::Died(exit, reason), now);
+        if let Some(action) = action {
+            self.act(index, action, now);
+        }
     }
 
     fn ask_stop(&mut self, index: usize, now: Instant) {

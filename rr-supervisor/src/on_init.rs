@@ -50,6 +50,7 @@ pub(crate) enum OnInitError {
 pub(crate) async fn run(section: &OnInit, reaper: &mut Reaper) -> Result<(), OnInitError> {
     let command = section.command.0.join(" ");
     let (pid, readers) = start(section)?;
+    let mut guard = KillOnDrop(Some(pid));
     let ended = tokio::select! {
         exit = exit_of(pid, reaper) => Some(exit),
         () = sleep(section.exec_timeout.get()) => None,
@@ -58,6 +59,7 @@ pub(crate) async fn run(section: &OnInit, reaper: &mut Reaper) -> Result<(), OnI
         kill_group(pid);
         exit_of(pid, reaper).await;
     }
+    guard.0 = None;
     for reader in readers {
         // A background process of the command may hold the pipe open for ever.
         let _ = timeout(Duration::from_secs(1), reader).await;
@@ -69,6 +71,17 @@ pub(crate) async fn run(section: &OnInit, reaper: &mut Reaper) -> Result<(), OnI
             command,
             after: section.exec_timeout.get(),
         }),
+    }
+}
+
+/// Kills the command when its run is abandoned, because a signal stops the server.
+struct KillOnDrop(Option<Pid>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            kill_group(pid);
+        }
     }
 }
 

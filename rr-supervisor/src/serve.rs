@@ -13,17 +13,27 @@ use crate::{
     sockets::Sockets,
 };
 use rr_common::{
-    config::{Dur, Loaded, section::StartPolicy},
+    config::{
+        Config, Dur, Loaded,
+        section::{Logs, StartPolicy},
+    },
     control::{Access, Door},
     listen::Inherited,
     shutdown::Signals,
     telemetry::LogError,
 };
-use std::{io, path::Path, time::Duration};
+use std::{
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// How long a plugin may take to be ready, besides the time that its pool allows for the start of its workers.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the log may take to write its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Questions of plugins that wait for the loop.
 const QUESTIONS: usize = 64;
@@ -93,52 +103,26 @@ pub(crate) async fn serve(
     }
     let mut signals = Signals::new()?;
     let mut reaper = Reaper::new()?;
-    let log = ServerLog::start(&loaded.config.logs)?;
+    let log = ServerLog::start(&loaded.config.logs, &own_logs(&loaded.config))?;
     for warning in &loaded.warnings {
         tracing::warn!(target: "config", "{warning}");
     }
     for section in loaded.config.unserved_sections() {
         tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
     }
-
-    let section = &loaded.config.supervisor;
-    let mut access = Access::new(&section.control)?;
-    for entry in &entries {
-        if let Some(user) = process::user(&entry.process)? {
-            access.allow(user.uid);
-        }
-    }
-    let addresses: Vec<String> = entries
-        .iter()
-        .flat_map(|entry| entry.addresses.iter().map(|listen| listen.address.clone()))
-        .collect();
-    let file = loaded.base_dir.join(options.file.file_name().unwrap_or_default());
-    let identity = Identity {
-        file: &file,
-        addresses: &addresses,
-    };
-    let control_dir = ControlDir::open(&section.control, &identity, &access)?;
     let sockets = Sockets::new(options.inherited.sockets);
-    for entry in &entries {
-        // Bound now, before anything else is done: a taken port is the most common mistake.
-        sockets.of(&entry.addresses).map_err(|error| ServeError::Listen {
-            plugin: entry.name.clone(),
-            error,
-        })?;
-    }
-
-    let server = loaded.config.server.as_ref();
-    if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
-        let done = tokio::select! {
-            done = on_init::run(section, &mut reaper) => done,
-            () = signals.next() => return Ok(Ended::Stopped),
-        };
-        match done {
-            Err(error) if section.exit_on_error => return Err(error.into()),
-            Err(error) => tracing::error!(target: "server", "{error}"),
-            Ok(()) => {}
+    let prepared = tokio::select! {
+        prepared = prepare(&loaded, options.file, &entries, &sockets, &mut reaper) => prepared.map(Some),
+        () = signals.next() => Ok(None),
+    };
+    let (control_dir, access) = match prepared {
+        Ok(Some(prepared)) => prepared,
+        other => {
+            sockets.remove_files();
+            log.finish(LAST_LINES);
+            return other.map(|_| Ended::Stopped);
         }
-    }
+    };
 
     let (asking, questions) = mpsc::channel(QUESTIONS);
     control::serve(Door::open(&control_dir.socket(), access)?, asking.clone());
@@ -153,13 +137,13 @@ pub(crate) async fn serve(
         let patience = START_PATIENCE + allocate_timeout(&loaded, &entry.name);
         (entry, patience)
     };
+    let section = &loaded.config.supervisor;
     let fail_fast = section.start == StartPolicy::FailFast;
     let entries = entries.into_iter().map(patient).collect();
-    let fleet = Fleet::new(entries, &section.restart, surroundings, fail_fast);
     let notify = Notify::from_env();
     let watchdog = loaded.config.endure.watchdog_sec;
     let run = Run {
-        fleet,
+        fleet: Fleet::new(entries, &section.restart, surroundings, fail_fast),
         questions,
         reaper,
         signals,
@@ -169,6 +153,79 @@ pub(crate) async fn serve(
         grace: loaded.config.endure.grace_period.get(),
     };
     Ok(run.until_the_end(notice).await?)
+}
+
+/// What comes before the first plugin: the control directory and who may use it, the listening sockets, `on_init`.
+async fn prepare(
+    loaded: &Loaded,
+    file: &Path,
+    entries: &[catalog::Entry],
+    sockets: &Sockets,
+    reaper: &mut Reaper,
+) -> Result<(ControlDir, Access), ServeError> {
+    let control = &loaded.config.supervisor.control;
+    let mut access = Access::new(control)?;
+    for entry in entries {
+        if let Some(user) = process::user(&entry.process)? {
+            access.allow(user.uid);
+        }
+    }
+    let listens = entries.iter().flat_map(|entry| &entry.addresses);
+    let addresses: Vec<String> = listens.map(|listen| listen.address.clone()).collect();
+    let file = loaded.base_dir.join(file.file_name().unwrap_or_default());
+    let identity = Identity {
+        file: &file,
+        addresses: &addresses,
+    };
+    let control_dir = ControlDir::open(control, &identity, &access)?;
+    for entry in entries {
+        // Bound now, before anything else is done: a taken port is the most common mistake.
+        sockets.of(&entry.addresses).map_err(|error| ServeError::Listen {
+            plugin: entry.name.clone(),
+            error,
+        })?;
+    }
+    let server = loaded.config.server.as_ref();
+    if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
+        match on_init::run(section, reaper).await {
+            Err(error) if section.exit_on_error => return Err(error.into()),
+            Err(error) => tracing::error!(target: "server", "{error}"),
+            Ok(()) => {}
+        }
+    }
+    if loaded.config.endure.print_graph {
+        writeln!(io::stdout(), "{}", graph(entries))?;
+    }
+    Ok((control_dir, access))
+}
+
+/// The log settings of this process: the logger `supervisor` follows `endure.log_level` where that is stricter than
+/// `logs.level`, unless it has a channel of its own.
+fn own_logs(config: &Config) -> Logs {
+    const LEVELS: [&str; 6] = ["debug", "info", "warn", "error", "panic", "fatal"];
+    let rank = |level: &str| LEVELS.iter().position(|known| known.eq_ignore_ascii_case(level));
+    let mut logs = config.logs.clone();
+    let mut channel = logs.main.clone();
+    if rank(&config.endure.log_level) > rank(&channel.level) {
+        channel.level.clone_from(&config.endure.log_level);
+    }
+    logs.channels.entry("supervisor".into()).or_insert(channel);
+    logs
+}
+
+/// The plugins in the order of their start, as graphviz (`endure.print_graph`).
+fn graph(entries: &[catalog::Entry]) -> String {
+    let mut lines = vec!["digraph endure {".to_owned()];
+    for entry in entries {
+        lines.push(format!("\trr_supervisor -> {:?};", entry.name));
+    }
+    for (before, after) in entries.iter().zip(entries.iter().skip(1)) {
+        if before.role < after.role {
+            lines.push(format!("\t{:?} -> {:?};", before.name, after.name));
+        }
+    }
+    lines.push("}".into());
+    lines.join("\n")
 }
 
 /// What a plugin's pool allows for the start of a worker.

@@ -170,7 +170,7 @@ fn with_keep_going_a_failed_plugin_is_tried_again() {
 fn a_plugin_that_was_given_up_answers_503_and_the_server_lives() {
     let settings = json!({"supervisor": {"start": "keep_going", "restart": {"max": 3}}});
     let server = standin::launch(Room::new(), json!({"TEST_DIE_AT_START": "7"}), settings);
-    server.wait_log("given up");
+    server.wait_log("it is given up");
     assert_eq!(server.client().get("/").status, 503);
     assert!(server.running());
     assert!(server.stop().success());
@@ -226,6 +226,15 @@ fn an_endless_on_init_is_killed() {
     let server = standin::launch(room, nothing(), settings);
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
     server.wait_log("killed after exec_timeout");
+}
+
+#[test]
+fn a_stop_during_on_init_ends_it() {
+    let room = Room::new();
+    let settings = on_init(&room, "echo waiting; sleep 1000", nothing());
+    let server = standin::launch(room, nothing(), settings);
+    server.wait_log("waiting");
+    assert!(server.stop().success(), "{}", server.log());
 }
 
 #[test]

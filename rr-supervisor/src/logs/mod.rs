@@ -34,13 +34,13 @@ pub(crate) fn for_people(logs: &mut Logs) {
 
 impl ServerLog {
     /// Opens the outputs, starts the writing thread, and makes the supervisor's own events lines of the logger
-    /// `supervisor`.
+    /// `supervisor`, by the settings of `own`.
     ///
     /// # Errors
     /// A wrong section, or an output that cannot be opened.
-    pub(crate) fn start(logs: &Logs) -> Result<Self, LogError> {
+    pub(crate) fn start(logs: &Logs, own: &Logs) -> Result<Self, LogError> {
         let sink = Sink::start(log::Outputs::open(logs)?)?;
-        let own = log::init_on(logs, "supervisor", sink.connect()?)?;
+        let own = log::init_on(own, "supervisor", sink.connect()?)?;
         Ok(Self { sink, own })
     }
 
