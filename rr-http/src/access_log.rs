@@ -1,13 +1,9 @@
 //! The request log: one line for each request that reaches PHP's door, `http log` or, with `access_logs`, the longer
 //! `http access log`. Fields, names and their order are the reference's. Nothing is done when the level is off.
 
-use crate::{
-    connection::Connection,
-    errors::{millis, nanos},
-    request,
-};
+use crate::{connection::Connection, request};
 use http::{header, request::Parts};
-use jiff::Zoned;
+use rr_common::telemetry::request::{Access, Request};
 use std::time::{Instant, SystemTime};
 
 /// What a request's line will say; the rest is known at its end.
@@ -17,7 +13,6 @@ pub(crate) struct Record {
     start: SystemTime,
     method: String,
     uri: String,
-    url: String,
     remote: String,
     status: u16,
     read: u64,
@@ -50,7 +45,6 @@ impl Record {
             started,
             start: SystemTime::now(),
             method: head.method.to_string(),
-            url: uri.clone(),
             uri,
             remote: connection.peer.to_string(),
             status: 0,
@@ -67,27 +61,26 @@ impl Record {
 
     /// Writes the line.
     pub(crate) fn write(self: Box<Self>, written: u64) {
-        let start = nanos(self.start);
-        let elapsed = millis(self.started.elapsed());
-        let (read, status) = (self.read, self.status);
-        let (method, uri, url, remote) = (&*self.method, &*self.uri, &*self.url, &*self.remote);
-        match &self.long {
-            None => tracing::info!(
-                target: "http",
-                status, method, URI = uri, URL = url, remote_address = remote,
-                read_bytes = read, write_bytes = written, start, elapsed,
-                "http log"
-            ),
-            Some(long) => tracing::info!(
-                target: "http",
-                read_bytes = read, write_bytes = written, status, method, URI = uri, URL = url, remote_address = remote,
-                query = &*long.query, content_len = long.content_len, host = &*long.host,
-                user_agent = &*long.user_agent, referer = &*long.referer,
-                time_local = %Zoned::now().strftime("%d/%b/%y:%H:%M:%S %z"),
-                request_time = nanos(SystemTime::now()), start, elapsed,
-                "http access log"
-            ),
-        }
+        let access = self.long.as_ref().map(|long| Access {
+            query: &long.query,
+            content_len: long.content_len,
+            host: &long.host,
+            user_agent: long.user_agent.as_bytes(),
+            referer: long.referer.as_bytes(),
+        });
+        let request = Request {
+            status: self.status,
+            method: &self.method,
+            uri: &self.uri,
+            url: &self.uri,
+            remote_address: &self.remote,
+            read_bytes: self.read,
+            write_bytes: written,
+            start: self.start,
+            elapsed: self.started.elapsed(),
+            access,
+        };
+        request.log("http");
     }
 }
 

@@ -3,12 +3,15 @@
 use crate::{body::BodyError, handle::App, reply::Reply};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use rr_common::pool::ExecError;
-use std::time::{Duration, Instant, SystemTime};
+use rr_common::{
+    pool::ExecError,
+    telemetry::{Level, log},
+};
+use std::time::{Instant, SystemTime};
 
 /// The request got no answer: an empty body, or the reason with `pool.debug`.
 pub(crate) fn not_executed(app: &App, error: &ExecError, started: Instant) -> Response<Reply> {
-    log("execute", error, started);
+    report("execute", error, started);
     let status = match error {
         ExecError::NoFreeWorkers(_) | ExecError::QueueSize => app.settings.no_workers,
         _ => app.settings.internal_error,
@@ -18,13 +21,13 @@ pub(crate) fn not_executed(app: &App, error: &ExecError, started: Instant) -> Re
 
 /// PHP answered with something that is no HTTP answer.
 pub(crate) fn not_understood(app: &App, error: &str, started: Instant) -> Response<Reply> {
-    log("write response (chunk) error", &error, started);
+    report("write response (chunk) error", &error, started);
     internal(app, app.settings.internal_error, &error)
 }
 
 /// The request's body could not be read. The rest of it will not be: the connection ends.
 pub(crate) fn not_read(error: &BodyError, started: Instant) -> Response<Reply> {
-    log("request forming error", error, started);
+    report("request forming error", error, started);
     let mut response = text(error.status(), error.answer());
     response
         .headers_mut()
@@ -34,13 +37,13 @@ pub(crate) fn not_read(error: &BodyError, started: Instant) -> Response<Reply> {
 
 /// The client has gone before its request was complete.
 pub(crate) fn client_gone(started: Instant) {
-    log("write response error", &"the client is gone", started);
+    report("write response error", &"the client is gone", started);
 }
 
 /// The status that PHP gave does not exist.
 pub(crate) fn bad_status(status: i64, started: Instant) -> Response<Reply> {
     let error = format!("unknown status code from worker: {status}");
-    log("write response (chunk) error", &error, started);
+    report("write response (chunk) error", &error, started);
     text(StatusCode::INTERNAL_SERVER_ERROR, error + "\n")
 }
 
@@ -74,24 +77,15 @@ fn text(status: StatusCode, text: String) -> Response<Reply> {
     response
 }
 
-fn log(message: &'static str, error: &dyn std::fmt::Display, started: Instant) {
+/// Past `tracing`, which has no moments: the form of `start` is the log mode's matter.
+fn report(message: &str, error: &dyn std::fmt::Display, started: Instant) {
     let elapsed = started.elapsed();
-    tracing::error!(
-        target: "http",
-        start = nanos(SystemTime::now() - elapsed),
-        elapsed = millis(elapsed),
-        error = %error,
-        "{message}"
-    );
-}
-
-/// A point in time as log lines carry it: nanoseconds since 1970.
-pub(crate) fn nanos(at: SystemTime) -> i64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// A duration as log lines carry it.
-pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    let Some(mut line) = log::line("http", Level::Error, message) else {
+        return;
+    };
+    let milliseconds = elapsed.as_millis().try_into().unwrap_or(u64::MAX);
+    line.time("start", SystemTime::now() - elapsed)
+        .uint("elapsed", milliseconds)
+        .display("error", error);
+    line.send();
 }

@@ -6,7 +6,6 @@
 
 use super::channel::{Channel, LogError, Table};
 use super::encode::Encoder;
-use super::inherited;
 use super::send::Sender;
 use super::{Level, wire};
 use crate::config::section::Logs;
@@ -16,7 +15,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-pub use super::inherited::VARIABLE;
 pub use super::outputs::Outputs;
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
@@ -31,20 +29,16 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 #[must_use = "lines are lost at the end of the process unless this lives until then"]
 pub struct Guard(());
 
-/// Sets up the log of a process of this name: over the supervisor's socket if there is one (environment `RR_LOG_FD`),
-/// otherwise straight to the configured outputs.
+/// Sets up the log of a process of this name, straight to the configured outputs.
 ///
 /// # Errors
 /// A wrong section, an output that cannot be opened, or a log that is set up already.
 pub fn init(logs: &Logs, process: &str) -> Result<Guard, LogError> {
-    let sender = match inherited::log_socket() {
-        Some(socket) => Sender::remote(socket),
-        None => Sender::local(Outputs::open(logs)?)?,
-    };
+    let sender = Sender::local(Outputs::open(logs)?)?;
     install(Logger::new(logs, process, sender)?)
 }
 
-/// As [`init`], over this socket of a [`super::sink::Sink`].
+/// As [`init`], over this socket of a [`super::sink::Sink`], which is the supervisor's for a plugin.
 ///
 /// # Errors
 /// A wrong section, or a log that is set up already.
@@ -102,11 +96,11 @@ pub(super) fn begin(logger: &str, level: Level) -> Option<Line<'static>> {
     LOGGER.get()?.begin(logger, level)
 }
 
-/// What a worker wrote to its stderr: whole in the message, with its pid and the plugin's name. In `raw` mode nothing
-/// is added, so that JSON of applications passes as it is.
-pub fn worker_output(pid: u32, output: &[u8]) {
+/// What a plugin's worker wrote to its stderr: whole in the message, with the names of both. In `raw` mode nothing is
+/// added, so that JSON of applications passes as it is.
+pub fn worker_output(plugin: &str, pid: u32, output: &[u8]) {
     if let Some(logger) = LOGGER.get() {
-        logger.worker_output(pid, output);
+        logger.worker_output(plugin, pid, output);
     }
 }
 
@@ -170,7 +164,7 @@ impl Logger {
         }
     }
 
-    fn worker_output(&self, pid: u32, output: &[u8]) {
+    fn worker_output(&self, plugin: &str, pid: u32, output: &[u8]) {
         let Some(mut line) = self.begin("server", Level::Info) else {
             return;
         };
@@ -179,7 +173,7 @@ impl Logger {
             line.uint("pid", pid.into());
         }
         if !line.encoder.is_bare() && !line.encoder.is_up() {
-            line.str("plugin", &self.process);
+            line.str("plugin", plugin);
         }
         line.send();
     }

@@ -186,13 +186,13 @@ fn http_21_request_and_access_log_have_the_reference_fields() {
 fn workers_output_is_whole_and_raw_mode_adds_nothing() {
     let output = b"{\"type\":\"throwable\",\"message\":\"a\\nb\"}\n";
     let (production, socket) = logger(&mode("production"));
-    production.worker_output(7, output);
+    production.worker_output("http", 7, output);
     let (_, line) = lines(&socket).remove(0);
     let expected = r#"{"level":"info","logger":"server","msg":"{\"type\":\"throwable\",\"message\":\"a\\nb\"}","pid":7,"plugin":"http"}"#;
     assert_eq!(without_time(&line), format!("{expected}\n"));
 
     let (raw, socket) = logger(&mode("raw"));
-    raw.worker_output(7, output);
+    raw.worker_output("http", 7, output);
     assert_eq!(lines(&socket)[0].1, "{\"type\":\"throwable\",\"message\":\"a\\nb\"}\n");
 }
 
@@ -220,7 +220,7 @@ fn a_line_ending_may_be_anything() {
     let mut logs = mode("raw");
     logs.main.line_ending = "\r\n".into();
     let (logger, socket) = logger(&logs);
-    logger.worker_output(1, b"x");
+    logger.worker_output("http", 1, b"x");
     assert_eq!(lines(&socket)[0].1, "x\r\n");
 }
 
@@ -229,7 +229,7 @@ fn dropped_lines_are_counted_in_a_later_line() {
     let (logger, socket) = logger(&mode("production"));
     let long = vec![b'x'; 100_000];
     for _ in 0..120 {
-        logger.worker_output(1, &long);
+        logger.worker_output("http", 1, &long);
     }
     let mut buffer = vec![0; wire::DATAGRAM];
     let (mut sent, mut written, mut told) = (120, 0, None);
@@ -246,7 +246,7 @@ fn dropped_lines_are_counted_in_a_later_line() {
             }
             Err(_) => {
                 sent += 1;
-                logger.worker_output(1, b"short");
+                logger.worker_output("http", 1, b"short");
             }
         }
     }

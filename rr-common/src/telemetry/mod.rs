@@ -6,7 +6,6 @@
 
 mod channel;
 mod encode;
-mod inherited;
 mod level;
 pub mod log;
 pub mod metrics;

@@ -4,6 +4,7 @@
 //! than a pipe: what does not end with a line end is waited for briefly. The last lines are kept for the error message
 //! of a worker that does not start.
 
+use crate::telemetry::log;
 use bytes::BytesMut;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -40,7 +41,7 @@ impl Tail {
 }
 
 /// Logs everything that comes until the end.
-pub async fn pump(mut stderr: pipe::Receiver, pid: u32, mode: Arc<str>, tail: Tail) {
+pub async fn pump(mut stderr: pipe::Receiver, pid: u32, plugin: Arc<str>, tail: Tail) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(CHUNK);
@@ -55,8 +56,7 @@ pub async fn pump(mut stderr: pipe::Receiver, pid: u32, mode: Arc<str>, tail: Ta
         let complete = more.is_none() || ended || buffer.ends_with(b"\n") || buffer.len() >= LONGEST;
         if complete && !buffer.is_empty() {
             tail.push(&buffer);
-            let text = String::from_utf8_lossy(&buffer);
-            tracing::info!(target: "server", pid, mode = &*mode, "{text}");
+            log::worker_output(&plugin, pid, &buffer);
             // A large buffer is not kept for the one long message in a worker's life.
             buffer = BytesMut::new();
         }

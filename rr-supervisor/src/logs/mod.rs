@@ -11,10 +11,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// The environment variable that tells a plugin the number of its log socket.
-#[allow(unused_imports)]
-pub(crate) use log::VARIABLE;
-
 /// The log of the whole server.
 #[derive(Debug)]
 pub(crate) struct ServerLog {
