@@ -64,7 +64,7 @@ where
     let mut target = Target::Nowhere;
     loop {
         match parser.event()? {
-            Event::More => match incoming.next().await? {
+            Event::More => match incoming.slice().await? {
                 Some(piece) => parser.push(&piece),
                 None => parser.end(),
             },

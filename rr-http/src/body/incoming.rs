@@ -10,6 +10,8 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub(super) struct Incoming<B> {
     body: B,
+    /// What [`Incoming::slice`] has not given out yet.
+    rest: Bytes,
     left: u64,
     declared: Option<u64>,
     idle_timeout: Duration,
@@ -32,6 +34,7 @@ where
         }
         Ok(Self {
             body,
+            rest: Bytes::new(),
             left: limit,
             declared: content_length,
             idle_timeout: settings.idle_timeout,
@@ -66,7 +69,21 @@ where
         }
         Ok(None)
     }
+
+    /// The next bytes, at most a small slice of them; do not mix with [`Incoming::next`].
+    pub(super) async fn slice(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if self.rest.is_empty() {
+            match self.next().await? {
+                Some(piece) => self.rest = piece,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(self.rest.split_to(self.rest.len().min(SLICE))))
+    }
 }
+
+/// Pieces on a fast connection are large; whoever copies them takes them in slices of this size.
+const SLICE: usize = 64 << 10;
 
 /// Chunks that break the grammar are the client's mistake, everything else is its disappearance.
 fn network_error(error: &(dyn Error + 'static)) -> BodyError {

@@ -18,23 +18,21 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Spool {
     blocks: Blocks<File>,
-    spill_above: usize,
     dir: PathBuf,
 }
 
 impl Spool {
     /// `expected` is the probable length, if one is known; a lie costs nothing but speed.
     pub(super) fn new(settings: &Settings, expected: u64) -> Self {
-        let in_memory = usize::try_from(expected).is_ok_and(|expected| expected <= settings.spill_above);
-        let capacity = if in_memory { expected as usize } else { BLOCK };
+        let in_memory = usize::try_from(expected)
+            .ok()
+            .filter(|&expected| expected <= settings.spill_above);
+        // What will not stay in memory is written from its first block on.
+        let room = in_memory.map_or(BLOCK.min(settings.spill_above), |_| settings.spill_above);
+        let mut blocks = Blocks::new(room);
+        blocks.reserve(in_memory.unwrap_or(room));
         Self {
-            blocks: Blocks::new(Vec::with_capacity(capacity)),
-            // A body that will not stay in memory is written from its first block on.
-            spill_above: if in_memory {
-                settings.spill_above
-            } else {
-                settings.spill_above.min(BLOCK)
-            },
+            blocks,
             dir: settings.uploads_dir.clone(),
         }
     }
@@ -45,18 +43,19 @@ impl Spool {
     }
 
     /// Adds bytes.
-    pub(super) async fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.blocks.push(piece);
-        let threshold = if self.blocks.on_disk() { BLOCK } else { self.spill_above };
-        if self.blocks.buffered() > threshold {
+    pub(super) async fn write(&mut self, mut piece: &[u8]) -> io::Result<()> {
+        loop {
+            piece = self.blocks.fill(piece);
+            if piece.is_empty() {
+                return Ok(());
+            }
             self.flush().await?;
         }
-        Ok(())
     }
 
     /// All bytes as a body.
     pub(super) async fn finish(mut self) -> io::Result<Body> {
-        if self.blocks.on_disk() && self.blocks.buffered() > 0 {
+        if self.blocks.has_file() && !self.blocks.is_stored() {
             self.flush().await?;
         }
         let length = self.blocks.len();

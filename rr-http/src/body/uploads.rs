@@ -104,26 +104,26 @@ impl Receiver {
                 error,
                 path: None,
             },
-            blocks: Blocks::new(Vec::new()),
+            blocks: Blocks::new(BLOCK),
             dir: settings.uploads_dir.clone(),
             owner: settings.owner,
         }
     }
 
     /// Takes some bytes. A failure is no error of the request: the file is marked and the rest ignored.
-    pub(super) async fn write(&mut self, piece: &[u8]) {
-        if self.upload.error != code::OK {
-            return;
-        }
-        self.blocks.push(piece);
-        if self.blocks.buffered() >= BLOCK {
+    pub(super) async fn write(&mut self, mut piece: &[u8]) {
+        while self.upload.error == code::OK {
+            piece = self.blocks.fill(piece);
+            if piece.is_empty() {
+                return;
+            }
             self.flush().await;
         }
     }
 
     /// The file is complete.
     pub(super) async fn finish(mut self, guard: &mut UploadGuard) -> Upload {
-        if self.upload.error == code::OK && (self.blocks.buffered() > 0 || !self.blocks.on_disk()) {
+        if self.upload.error == code::OK && !self.blocks.is_stored() {
             self.flush().await;
         }
         if self.upload.error == code::OK {
