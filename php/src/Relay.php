@@ -107,7 +107,10 @@ final class Relay
         while ($have < 12) {
             $piece = \fread($this->in, self::PIECE);
             if ($piece === '' || $piece === false) {
-                return $have === 0 ? null : throw new RelayException('the server closed the relay within a frame');
+                $piece = $this->readAgain(self::PIECE);
+                if ($piece === null) {
+                    return $have === 0 ? null : throw new RelayException('the server closed the relay within a frame');
+                }
             }
             $bytes = $have === 0 ? $piece : $bytes . $piece;
             $have = \strlen($bytes);
@@ -166,13 +169,29 @@ final class Relay
     {
         $missing = $end - \strlen($bytes);
         while ($missing > 0) {
-            $piece = \fread($this->in, \min($missing, self::LARGE_PIECE));
+            $size = \min($missing, self::LARGE_PIECE);
+            $piece = \fread($this->in, $size);
             if ($piece === '' || $piece === false) {
-                throw new RelayException('the server closed the relay within a frame');
+                $piece = $this->readAgain($size) ?? throw new RelayException('the server closed the relay within a frame');
             }
             $bytes .= $piece;
             $missing -= \strlen($piece);
         }
         return $bytes;
+    }
+
+    /** After a read that brought nothing: null at the end of the channel; otherwise a signal has interrupted it. */
+    private function readAgain(int $size): ?string
+    {
+        for ($tries = 0; !\feof($this->in); $tries++) {
+            if ($tries === 1000 || \stream_get_meta_data($this->in)['timed_out']) {
+                throw new RelayException('nothing came in time');
+            }
+            $piece = \fread($this->in, $size);
+            if ($piece !== '' && $piece !== false) {
+                return $piece;
+            }
+        }
+        return null;
     }
 }

@@ -2,9 +2,16 @@
 
 declare(strict_types=1);
 
+$sessions = \sys_get_temp_dir() . '/rr-sessions-' . \getmypid();
+\mkdir($sessions);
+\register_shutdown_function(static function () use ($sessions): void {
+    \array_map(\unlink(...), \glob("$sessions/*"));
+    \rmdir($sessions);
+});
+
 /** rr-classic with a script of classic/. */
 $start = static fn (string $script = 'index.php', string ...$options): Peer => Peer::start([
-    \PHP_BINARY, '-d', 'display_errors=0', '-d', 'log_errors=1', '-d', 'session.save_path=' . \sys_get_temp_dir(),
+    \PHP_BINARY, '-d', 'display_errors=0', '-d', 'log_errors=1', '-d', "session.save_path=$sessions",
     __DIR__ . '/../bin/rr-classic', ...$options, __DIR__ . "/classic/$script",
 ]);
 $get = static fn (string $uri, array $headers = [], array $cookies = []): string => request_message(
@@ -137,9 +144,23 @@ return [
             }
         }
         same(0, $peer->end());
-        foreach ($ids as $id) {
-            \unlink(\sys_get_temp_dir() . "/sess_$id");
+    },
+    'a session never passes to the next client' => static function () use ($start, $get): void {
+        $peer = $start();
+        $first = \substr($peer->get($get('/late-session'))->body, 4);
+        $second = \substr($peer->get($get('/late-session'))->body, 4);
+        same(false, $first === '' || $first === $second);
+        foreach (['1', '1'] as $count) {
+            $reply = $peer->get($get('/named-session'));
+            same($count, $reply->body);
+            same(1, \preg_match('/^mine=([^;]+)/', $reply->header('Set-Cookie'), $match));
         }
+        same(0, $peer->end());
+        $peer = $start(); // The cookie has to be found in a new process, whose first session this is.
+        same('2', $peer->get($get('/named-session', cookies: ['mine' => $match[1]]))->body);
+        same('3', $peer->get($get('/named-session', cookies: ['mine' => $match[1]]))->body);
+        same('1', $peer->get($get('/named-session'))->body);
+        same(0, $peer->end());
     },
     'output buffers, streams and what bypasses them' => static function () use ($start, $get): void {
         $peer = $start();

@@ -56,6 +56,16 @@ return [
             throws(RelayException::class, static fn () => $relay->read());
         }
     },
+    'a signal does not end the wait' => static function (): void {
+        $script = 'usleep(100000); posix_kill(posix_getppid(), SIGUSR1); usleep(100000); echo base64_decode($argv[1]);';
+        $command = [\PHP_BINARY, '-r', $script, \base64_encode(Frame::plain('after', 0))];
+        \pcntl_async_signals(true);
+        \pcntl_signal(\SIGUSR1, static fn () => null, false);
+        $process = \proc_open($command, [1 => ['pipe', 'w']], $pipes);
+        same('after', @(new Relay($pipes[1], \fopen('php://memory', 'w')))->read()->payload());
+        \proc_close($process);
+        \pcntl_signal(\SIGUSR1, \SIG_DFL);
+    },
     'what is no frame is an error' => static function () use ($pair): void {
         $good = Frame::plain('', 0);
         foreach (['PHP Warning: something', "\x23" . \substr($good, 1), "\x12" . \substr($good, 1), "\x1e" . \substr($good, 1)] as $bytes) {

@@ -40,6 +40,8 @@ final class Session
     {
         unset($GLOBALS['_SESSION']);
         self::$sent = '';
+        // However the id came to be: PHP would take it for the next client's too.
+        self::$used = self::$used || (\function_exists('session_id') && \session_id() !== '');
     }
 
     /** The cookie and the cache headers of a session that the script has started. */
@@ -49,7 +51,6 @@ final class Session
             return;
         }
         if (!self::$used) {
-            self::$used = true;
             self::$sent = self::valid($_COOKIE[\session_name()] ?? '');
         }
         $id = \session_id();

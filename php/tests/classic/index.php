@@ -51,6 +51,17 @@ switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
         session_start();
         echo $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;
         break;
+    case '/late-session':
+        echo 'head';
+        ob_flush();
+        session_start();
+        echo session_id();
+        break;
+    case '/named-session':
+        session_name('mine');
+        session_start();
+        echo $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;
+        break;
     case '/stream':
         for ($i = 0; $i < 3; $i++) {
             echo $i;
