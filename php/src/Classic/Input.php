@@ -24,23 +24,36 @@ final class Input
     {
         if ($body !== '') {
             self::$body = $body;
-            self::$installed = \stream_wrapper_unregister('php') && \stream_wrapper_register('php', self::class);
+            self::$installed = true;
+            self::take();
         }
     }
 
     public static function remove(): void
     {
         if (self::$installed) {
-            \stream_wrapper_restore('php');
+            self::giveBack();
             self::$installed = false;
             self::$body = '';
         }
     }
 
+    private static function take(): void
+    {
+        \stream_wrapper_unregister('php');
+        \stream_wrapper_register('php', self::class);
+    }
+
+    private static function giveBack(): void
+    {
+        \stream_wrapper_unregister('php'); // Frees what belongs to ours; restoring alone would not.
+        \stream_wrapper_restore('php');
+    }
+
     public function stream_open(string $path, string $mode, int $options, ?string &$opened): bool
     {
         // PHP's own streams, while this one is opened.
-        \stream_wrapper_restore('php');
+        self::giveBack();
         try {
             if (\strtolower($path) === 'php://input') {
                 $this->stream = \fopen('php://temp', 'r+');
@@ -51,8 +64,7 @@ final class Input
             $this->stream = $stream;
             return $stream !== false;
         } finally {
-            \stream_wrapper_unregister('php');
-            \stream_wrapper_register('php', self::class);
+            self::take();
         }
     }
 
