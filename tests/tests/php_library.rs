@@ -132,7 +132,8 @@ fn streams_hints_and_trailers() {
     let client = server.client();
     let pid = client.get("/pid").text();
 
-    let numbers = client.get("/numbers");
+    let request = Request::get("/numbers").header("te", "trailers");
+    let numbers = client.send(request.body(Bytes::new()).unwrap());
     assert_eq!(numbers.text().matches(',').count(), 50);
     assert_eq!(numbers.trailers.get("x-sum").unwrap(), "1225");
 
