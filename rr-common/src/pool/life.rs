@@ -1,19 +1,21 @@
 //! One worker from its start to the end of its process: the task that attends to it on the main thread's runtime.
 
 use super::{
+    exchange::Fate,
     reader::Reader,
     shared::{Hand, Shared, Worker},
-    state::{Fate, Id, Next, Why},
+    state::{Id, Next, Why},
 };
 use crate::{
     relay::{self, frames::Frames, hub::Hub, outbox::Outbox},
     worker::{
-        process::{self, BootError, Order, Orders, status_text},
+        boot::{self, BootError},
+        process::{Order, Orders, status_text},
         recipe::Recipe,
     },
 };
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 use tokio::{runtime::Handle, sync::watch, time::timeout};
@@ -33,14 +35,15 @@ pub(super) struct Setup {
 pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
     let mut stopping = shared.deadline.subscribe();
     let booted = tokio::select! {
-        booted = process::boot(&setup.recipe, setup.hub.as_ref(), &shared.mode, shared.allocate_timeout) => booted,
+        booted = boot::boot(&setup.recipe, setup.hub.as_ref(), &shared.mode, shared.allocate_timeout) => booted,
         _ = stopping.wait_for(Option::is_some) => Err(BootError("the pool is stopping".into())),
     };
     let (process, ends) = match booted {
         Ok(booted) => booted,
         Err(error) => {
             let stopped = shared.deadline.borrow().is_some();
-            if !stopped {
+            // A pool that does not start at all says so by itself.
+            if !stopped && shared.started.load(Ordering::Relaxed) {
                 tracing::error!(target: "server", internal_event_name = "EventWorkerError", %error, "failed to allocate the worker");
             }
             return shared.with(|core| core.boot_failed(id, &error.0, Instant::now()));

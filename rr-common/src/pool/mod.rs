@@ -4,25 +4,31 @@
 //! and waits for a oneshot. The worker's own reader task resolves it. Nothing is allocated in proportion to the pool,
 //! there is no task and no timer per request, and a client that goes away loses only its receiver.
 //!
-//! - [`state`]: every decision about requests and workers, as plain data
-//! - [`plan`]: how many workers there should be, and what is due when
+//! - [`state`]: every decision about requests and workers, as plain data; its events in [`exchange`] and [`boot`]
+//! - [`ahead`]: the second frame in a pipe
+//! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close
 //! - [`queue`]: the requests that wait; [`rules`]: the numbers of the configuration
 //! - [`shared`]: the lock around the decisions, and what follows from them
-//! - [`reader`]: one worker's answers and streams; [`life`]: its process; [`keeper`]: the pool's housekeeping
+//! - [`reader`]: one worker's answers, [`streaming`]: streamed ones; [`life`]: its process; [`keeper`]: the pool's housekeeping
 
+mod ahead;
 mod answer;
+mod boot;
 mod error;
+mod exchange;
 mod info;
 mod keeper;
 mod life;
 #[cfg(test)]
 mod model;
+mod operate;
 mod plan;
 mod queue;
 mod reader;
 mod rules;
 mod shared;
 mod state;
+mod streaming;
 
 pub use crate::worker::{Body, Payload};
 pub use answer::{Answer, Stream};
@@ -42,7 +48,7 @@ use shared::{Job, Shared};
 use state::{Core, Refused, Submitted};
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -113,7 +119,10 @@ impl Pool {
             return Ok(pool);
         }
         match pool.all_serve(0).await {
-            Ok(()) => Ok(pool),
+            Ok(()) => {
+                pool.shared.started.store(true, Ordering::Relaxed);
+                Ok(pool)
+            }
             Err(error) => {
                 pool.stop(Instant::now()).await;
                 Err(StartError(error))

@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::{
+    exchange::Fate,
     queue::{Request, Ticket},
     rules::{Limits, Rules, Scale},
-    state::{Core, Effect, Fate, Id, Member, Next, Refused, Stage, Submitted},
+    state::{Core, Effect, Id, Member, Next, Refused, Stage, Submitted},
 };
 use proptest::prelude::*;
 use std::{
@@ -374,6 +375,10 @@ impl World {
         assert_eq!(core.running, 0, "requests still run");
         assert_eq!(core.idle.len(), core.target(), "not all workers are idle");
         assert_eq!(core.slots.len(), core.target(), "slots are left over");
+        self.check_resolved();
+    }
+
+    fn check_resolved(&self) {
         let ledger = self.ledger.borrow();
         for number in 0..self.submitted {
             let known = ledger.resolved.contains_key(&number) || ledger.gone.contains_key(&number);
@@ -438,6 +443,28 @@ proptest! {
         world.core.rules.limits = None;
         world.core.rules.exec_ttl = None;
         world.calm_down();
+    }
+
+    /// Whatever happened before: a stop ends with no worker and no open request.
+    #[test]
+    fn a_stop_always_ends(steps in steps(), after in steps(), workers in 1usize..4, debug in any::<bool>()) {
+        let mut world = World::new(Rules { workers, debug, ..rules() });
+        for step in steps {
+            world.step(step);
+        }
+        world.core.close();
+        world.settle();
+        for step in after {
+            world.step(step);
+        }
+        for _ in 0..300 {
+            world.step(Step::BootFails(0));
+            world.step(Step::StreamEnds(0));
+            world.step(Step::Answer(0));
+            world.exits(0);
+        }
+        world.check_resolved();
+        prop_assert!(world.core.slots.is_empty() && world.core.queue.len() == 0 && world.core.alarm.is_none());
     }
 
     /// POOL-11: in debug mode each request has a worker of its own.

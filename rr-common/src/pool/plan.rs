@@ -39,6 +39,7 @@ impl<W: Member, J: Request> Core<W, J> {
         self.kill_overdue(now);
         self.expire_waiting(now);
         self.scale(now);
+        self.finish_closing();
         self.shed();
         let tick = self.tick(now);
         let boots = self.boots(now);
@@ -115,6 +116,15 @@ impl<W: Member, J: Request> Core<W, J> {
         text
     }
 
+    /// A pool that is closed starts no worker; when none is left nobody is served any more.
+    fn finish_closing(&mut self) {
+        if self.closing && self.serving == 0 {
+            while let Some(job) = self.queue.pop() {
+                self.effects.push(Effect::Fail(job, Why::Stopped));
+            }
+        }
+    }
+
     /// The dynamic allocator: more workers when the oldest request waits too long, one less when one idles too long.
     fn scale(&mut self, now: Instant) {
         let Some(scale) = self.rules.scale.clone() else { return };
@@ -175,7 +185,7 @@ impl<W: Member, J: Request> Core<W, J> {
     }
 
     /// An idle worker leaves.
-    fn dismiss(&mut self, index: usize) {
+    pub(super) fn dismiss(&mut self, index: usize) {
         let worker = self.worker(index);
         self.depart(index);
         self.effects.extend(worker.map(Effect::Stop));
@@ -184,6 +194,9 @@ impl<W: Member, J: Request> Core<W, J> {
     /// Workers to start: those that are missing at once, replacements of marked ones a few at a time, one at a time
     /// while they fail.
     fn boots(&mut self, now: Instant) -> Vec<Id> {
+        if self.closing {
+            return Vec::new();
+        }
         let target = self.target();
         let missing = target.saturating_sub(self.serving + self.booting);
         let staying = self
@@ -262,47 +275,6 @@ impl<W: Member, J: Request> Core<W, J> {
                     self.dismiss(index);
                 }
             }
-        }
-    }
-
-    /// Begins to replace every worker.
-    pub(super) fn reset(&mut self) {
-        self.generation += 1;
-        let indexes: Vec<usize> = self.slots.iter().map(|(index, _)| index).collect();
-        for index in indexes {
-            self.mark(index, Reason::Reset);
-        }
-        self.wake = true;
-    }
-
-    /// Workers of an older generation that still take requests.
-    pub(super) fn outdated(&self) -> usize {
-        let old = |slot: &super::state::Slot<W, J>| slot.generation < self.generation;
-        self.slots
-            .iter()
-            .filter(|(_, slot)| old(slot) && slot.stage == Stage::Serving)
-            .count()
-    }
-
-    /// Takes no new requests; workers leave as they become free.
-    pub(super) fn close(&mut self) {
-        self.closing = true;
-        self.wake = true;
-        if self.queue.len() == 0 {
-            for index in std::mem::take(&mut self.idle) {
-                self.dismiss(index);
-            }
-        }
-    }
-
-    /// The stop's deadline: nothing is waited for any more.
-    pub(super) fn abandon(&mut self, now: Instant) {
-        while let Some(job) = self.queue.pop() {
-            self.effects.push(Effect::Fail(job, Why::Stopped));
-        }
-        let indexes: Vec<usize> = self.slots.iter().map(|(index, _)| index).collect();
-        for index in indexes {
-            self.kill(index, Why::Stopped, now);
         }
     }
 }

@@ -4,17 +4,16 @@
 //! there the next waiting request is written to the worker first, then the answer is handed over: PHP works while we do.
 
 use super::{
-    Answer, ExecError, Stream,
-    answer::{Piece, WINDOW},
-    shared::{Hand, Job, Shared},
-    state::{Fate, Next, Why},
+    Answer, ExecError,
+    exchange::Fate,
+    shared::{Hand, Shared},
+    state::{Next, Why},
 };
 use crate::{
-    frame::{Frame, PONG, STOP_CONTEXT, STREAM_STOP, flag, stream},
+    frame::{Frame, STOP_CONTEXT, flag, stream},
     relay::{
         Kind,
         frames::{Frames, ReadError},
-        outbox::Item,
     },
     worker::{Payload, process::Order},
 };
@@ -23,12 +22,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
 
 /// How long a worker that closed its channel may take to exit.
 const ENDING: Duration = Duration::from_secs(1);
-
-type Pieces = mpsc::Sender<Piece>;
 
 /// Reads one worker until its end.
 pub(super) struct Reader {
@@ -42,7 +38,7 @@ pub(super) struct Reader {
 }
 
 /// Why a worker is given up.
-enum Broken {
+pub(super) enum Broken {
     Read(ReadError),
     Decode(String),
     Unasked,
@@ -127,7 +123,7 @@ impl Reader {
     }
 
     /// Carries out what the worker does next.
-    fn go_on(&self, next: Next<Arc<Payload>>, leaves: bool) {
+    pub(super) fn go_on(&self, next: Next<Arc<Payload>>, leaves: bool) {
         match next {
             Next::Run(payload) => self.hand.send(payload),
             Next::Leave => self.hand.order(self.shared.stop_order()),
@@ -138,7 +134,7 @@ impl Reader {
     }
 
     /// What a frame tells the requester; a frame that is no payload breaks the worker.
-    fn result(&self, frame: Frame) -> Result<Result<Answer, ExecError>, Broken> {
+    pub(super) fn result(&self, frame: Frame) -> Result<Result<Answer, ExecError>, Broken> {
         if frame.head.flags & flag::ERROR != 0 {
             let error = ExecError::SoftJob(String::from_utf8_lossy(&frame.payload).into_owned());
             tracing::warn!(
@@ -155,124 +151,6 @@ impl Reader {
             body,
             more: None,
         }))
-    }
-
-    /// A streamed answer, from its first frame to its last.
-    async fn stream(&mut self, first: Frame) -> Result<(), Broken> {
-        let mut ping = first.head.stream & stream::PING != 0;
-        let answer = self.result(first)?;
-        let id = self.hand.id;
-        let Some(job) = self.shared.with(|core| core.stream_begins(id, Instant::now())) else {
-            return Err(Broken::Unasked);
-        };
-        let (sender, receiver) = mpsc::channel(WINDOW);
-        let answer = answer.map(|answer| Answer {
-            more: Some(Stream::new(receiver)),
-            ..answer
-        });
-        let Job { payload, reply, .. } = job;
-        drop(payload);
-        let _ = reply.send(answer);
-        loop {
-            if ping && !self.taken(&sender).await {
-                return self.discard().await;
-            }
-            if ping {
-                self.hand.outbox.send(Item::Control(&PONG));
-            }
-            let frame = tokio::select! {
-                biased;
-                () = sender.closed() => return self.discard().await,
-                frame = self.frames.next() => frame,
-            };
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(error) => return Err(self.break_stream(Broken::Read(error), &sender)),
-            };
-            ping = frame.head.stream & stream::PING != 0;
-            let last = frame.head.stream & stream::STREAM == 0;
-            let item = match self.result(frame) {
-                Ok(item) => item,
-                Err(broken) => return Err(self.break_stream(broken, &sender)),
-            };
-            let last = last || item.is_err();
-            if let Err(unsent) = sender.try_send(Piece { item, last }) {
-                self.shared.with(|core| core.stream_waits(id));
-                let _ = sender.send(unsent.into_inner()).await;
-            }
-            if last {
-                self.finish_stream();
-                return Ok(());
-            }
-            self.shared.with(|core| core.stream_goes_on(id, Instant::now()));
-        }
-    }
-
-    /// Waits until the reader has taken every frame; false if it has gone.
-    async fn taken(&self, sender: &Pieces) -> bool {
-        if sender.capacity() == WINDOW && !sender.is_closed() {
-            return true;
-        }
-        self.shared.with(|core| core.stream_waits(self.hand.id));
-        let taken = sender.reserve_many(WINDOW).await.is_ok();
-        self.shared
-            .with(|core| core.stream_goes_on(self.hand.id, Instant::now()));
-        taken
-    }
-
-    /// Nobody reads the stream any more: the worker is told, and what still comes is thrown away up to the last frame.
-    async fn discard(&mut self) -> Result<(), Broken> {
-        self.hand.outbox.send(Item::Control(&STREAM_STOP));
-        let drain = async {
-            loop {
-                let frame = self.frames.next().await.map_err(Broken::Read)?;
-                if frame.head.stream & stream::STREAM == 0 || frame.head.flags & flag::ERROR != 0 {
-                    return Ok(());
-                }
-                let now = Instant::now();
-                self.shared.with(|core| core.stream_goes_on(self.hand.id, now));
-            }
-        };
-        match tokio::time::timeout(self.shared.stream_timeout, drain).await {
-            Ok(Ok(())) => {
-                self.finish_stream();
-                Ok(())
-            }
-            Ok(Err(broken)) => Err(broken),
-            Err(_) => Err(Broken::StreamTimeout),
-        }
-    }
-
-    fn finish_stream(&mut self) {
-        let leaves = self.frames.next_buffered_if(is_stop).is_some();
-        if leaves {
-            self.shared.with(|core| core.asked_to_leave(self.hand.id));
-        }
-        let next = self.shared.with(|core| core.stream_ended(self.hand.id, Instant::now()));
-        self.go_on(next, leaves);
-    }
-
-    /// Ends a stream with an error for its reader.
-    fn break_stream(&mut self, broken: Broken, sender: &Pieces) -> Broken {
-        let lost = self
-            .shared
-            .with(|core| core.lost(self.hand.id, Fate::Unclear, Instant::now()));
-        let error = match lost.why {
-            Some(why) => why.into_error(),
-            None => broken.error(),
-        };
-        if !lost.expected {
-            self.log(&broken, &error);
-        }
-        let _ = sender.try_send(Piece {
-            item: Err(error),
-            last: true,
-        });
-        for job in lost.failed {
-            let _ = job.reply.send(Err(broken.error()));
-        }
-        self.order(&broken, lost.expected);
-        Broken::Expected
     }
 
     /// The worker is given up.
@@ -294,7 +172,7 @@ impl Reader {
     }
 
     /// What happens to the process of a worker that was given up. One that ends by itself may do so in its own time.
-    fn order(&self, broken: &Broken, expected: bool) {
+    pub(super) fn order(&self, broken: &Broken, expected: bool) {
         match broken {
             Broken::Expected => {}
             Broken::Read(ReadError::End { partial: false }) if expected => {}
@@ -304,7 +182,7 @@ impl Reader {
         }
     }
 
-    fn log(&self, broken: &Broken, error: &ExecError) {
+    pub(super) fn log(&self, broken: &Broken, error: &ExecError) {
         let pid = self.hand.pid;
         match broken {
             Broken::Read(_) => tracing::warn!(
@@ -319,7 +197,7 @@ impl Reader {
 }
 
 impl Broken {
-    fn error(&self) -> ExecError {
+    pub(super) fn error(&self) -> ExecError {
         match self {
             Self::Read(ReadError::End { .. }) => ExecError::Network("EOF".into()),
             Self::Read(ReadError::Io(error)) => ExecError::Network(error.to_string()),
@@ -336,7 +214,7 @@ impl Broken {
     }
 }
 
-fn is_stop(frame: &Frame) -> bool {
+pub(super) fn is_stop(frame: &Frame) -> bool {
     frame.payload.len() == STOP_CONTEXT.len()
         && frame.options() == [STOP_CONTEXT.len() as u32]
         && frame.payload == STOP_CONTEXT

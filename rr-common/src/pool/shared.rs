@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},
 };
 use tokio::sync::{Notify, oneshot, watch};
@@ -90,6 +90,8 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     /// The time at which a stop kills what is left.
     pub(super) deadline: watch::Sender<Option<Instant>>,
+    /// Every worker was ready once.
+    pub(super) started: AtomicBool,
     pub(super) mode: Arc<str>,
     pub(super) destroy_timeout: Duration,
     pub(super) stream_timeout: Duration,
@@ -102,12 +104,14 @@ impl Shared {
             Duration::ZERO => Duration::from_secs(60),
             set => set,
         };
+        let debug = core.rules.debug;
         Self {
             allocate_timeout: core.rules.allocate_timeout,
             core: Mutex::new(core),
             keeper: Notify::new(),
             changed: Notify::new(),
             deadline: watch::Sender::new(None),
+            started: AtomicBool::new(debug),
             mode: mode.into(),
             destroy_timeout: or_minute(pool.destroy_timeout),
             stream_timeout: or_minute(pool.stream_timeout),
@@ -145,6 +149,7 @@ impl Shared {
             Effect::Stop(worker) => worker.0.order(self.stop_order()),
             Effect::Kill(worker) => worker.0.order(Order::Kill),
             Effect::Send(worker, payload) => worker.0.send(payload),
+            Effect::Fail(job, _) if job.cancelled() => {}
             Effect::Fail(job, why) => {
                 let error = why.into_error();
                 if matches!(error, ExecError::NoFreeWorkers(_)) {

@@ -4,12 +4,12 @@
 //! serving worker is idle (on a stack, the last used on top) or busy. A worker that reached a limit is *marked*: it
 //! serves on until the worker that replaces it is ready. A worker that is on its *last* request leaves after it.
 //!
-//! Events come from three sides: requests (`submit`, `cancel`), the worker's reader (`answered`, `stream_*`,
-//! `asked_to_leave`, `lost`) and the attendant of its process (`ready`, `boot_failed`, `exited`). What has to be done
-//! about them is returned, or gathered in `effects` where it is rare. How many workers there should be is decided in
-//! [`super::plan`].
+//! Events come from three sides: requests (here), the worker's reader ([`super::exchange`]) and the attendant of its
+//! process ([`super::boot`]). What has to be done about them is returned, or gathered in `effects` where it is rare. How
+//! many workers there should be is decided in [`super::plan`], who gets a frame ahead of time in [`super::ahead`].
 
 use super::{
+    ahead::SHORT,
     queue::{Queue, Request, Ticket},
     rules::Rules,
 };
@@ -18,11 +18,6 @@ use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
-
-/// A worker younger than this that dies without having served anything counts as one that failed to start.
-const EARLY_DEATH: Duration = Duration::from_secs(1);
-/// Requests of this length or shorter may have another frame in the pipe behind them.
-const SHORT: Duration = Duration::from_millis(5);
 
 /// A worker as far as the decisions need to know it.
 pub(super) trait Member: Clone {
@@ -108,28 +103,6 @@ pub(super) enum Next<F> {
     Kill,
 }
 
-/// What is known about the requests in the pipe of a worker that was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// The first was being worked on.
-    Running,
-    /// The last was never read.
-    Unread,
-    /// Any may have been run.
-    Unclear,
-}
-
-/// The requests of a worker that was lost.
-#[derive(Debug)]
-pub(super) struct Lost<J> {
-    /// They get an error.
-    pub(super) failed: Vec<J>,
-    /// The worker was killed for this reason.
-    pub(super) why: Option<Why>,
-    /// It was told to leave before.
-    pub(super) expected: bool,
-}
-
 #[derive(Debug)]
 pub(super) struct Slot<W, J> {
     pub(super) serial: u64,
@@ -142,18 +115,18 @@ pub(super) struct Slot<W, J> {
     /// The stream waits for its reader: the worker's clock stands.
     pub(super) paused: bool,
     /// It asked to be replaced while requests were in its pipe.
-    asked: bool,
+    pub(super) asked: bool,
     /// Since when it runs what it runs, or is idle.
     pub(super) since: Instant,
     pub(super) created: Instant,
     /// Requests given to it.
     pub(super) served: u64,
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     pub(super) generation: u32,
     pub(super) mark: Option<Reason>,
     /// It leaves as soon as it is free.
     pub(super) last: bool,
-    killed: Option<Why>,
+    pub(super) killed: Option<Why>,
 }
 
 impl<W, J> Slot<W, J> {
@@ -171,7 +144,7 @@ impl<W, J> Slot<W, J> {
 pub(super) struct Core<W, J: Request> {
     pub(super) rules: Rules,
     pub(super) slots: Slab<Slot<W, J>>,
-    serials: u64,
+    pub(super) serials: u64,
     /// Idle workers, the last used at the end.
     pub(super) idle: Vec<usize>,
     pub(super) queue: Queue<J>,
@@ -200,9 +173,9 @@ pub(super) struct Core<W, J: Request> {
     /// The keeper must look now.
     pub(super) wake: bool,
     pub(super) effects: Vec<Effect<W, J>>,
-    depth: usize,
-    average: Duration,
-    random: u64,
+    pub(super) depth: usize,
+    pub(super) average: Duration,
+    pub(super) random: u64,
 }
 
 impl<W: Member, J: Request> Core<W, J> {
@@ -235,8 +208,6 @@ impl<W: Member, J: Request> Core<W, J> {
             rules,
         }
     }
-
-    // ---- requests
 
     /// Takes a request in.
     pub(super) fn submit(&mut self, job: J, now: Instant) -> Result<Submitted<W>, Refused> {
@@ -272,193 +243,6 @@ impl<W: Member, J: Request> Core<W, J> {
         self.queue.leave(ticket)
     }
 
-    // ---- a worker's reader
-
-    /// The whole answer to the first request in the pipe has come; `None` if there is none. `leaves`: the worker has
-    /// asked to be replaced right behind it.
-    pub(super) fn answered(&mut self, id: Id, leaves: bool, now: Instant) -> Option<(J, Next<J::Frame>)> {
-        let slot = self.slot(id)?;
-        let job = slot.jobs.pop_front()?;
-        let took = now.saturating_duration_since(slot.since);
-        if leaves {
-            self.let_go(id.slot);
-        }
-        self.running -= 1;
-        self.average = (self.average * 7 + took) / 8;
-        self.early_deaths = 0;
-        Some((job, self.free(id.slot, now)))
-    }
-
-    /// The first frame of a streamed answer: the request leaves the pipe, the worker stays busy. From now on no worker
-    /// gets a frame ahead of time: PHP code that streams reads its pipe meanwhile and would lose the frame.
-    pub(super) fn stream_begins(&mut self, id: Id, now: Instant) -> Option<J> {
-        let slot = self.slot(id)?;
-        let job = slot.jobs.pop_front()?;
-        slot.streaming = true;
-        slot.since = now;
-        self.depth = 1;
-        Some(job)
-    }
-
-    /// A frame of a stream was taken; the clock of the next one starts.
-    pub(super) fn stream_goes_on(&mut self, id: Id, now: Instant) {
-        if let Some(slot) = self.slot(id) {
-            slot.since = now;
-            slot.paused = false;
-            if let Some(ttl) = self.rules.exec_ttl {
-                self.remind(now + ttl);
-            }
-        }
-    }
-
-    /// A frame of a stream waits for its reader, which is not the worker's fault.
-    pub(super) fn stream_waits(&mut self, id: Id) {
-        if let Some(slot) = self.slot(id) {
-            slot.paused = true;
-        }
-    }
-
-    /// The last frame of a stream has come.
-    pub(super) fn stream_ended(&mut self, id: Id, now: Instant) -> Next<J::Frame> {
-        let Some(slot) = self.slot(id) else {
-            return Next::Rest;
-        };
-        slot.streaming = false;
-        slot.paused = false;
-        let behind = !slot.jobs.is_empty();
-        self.running -= 1;
-        self.early_deaths = 0;
-        if behind {
-            self.let_go(id.slot);
-            if let Some(slot) = self.slot(id) {
-                slot.asked = true;
-            }
-            return Next::Kill;
-        }
-        self.free(id.slot, now)
-    }
-
-    /// The worker asks to be replaced. An idle one leaves. If requests stand in its pipe it may still answer them; those
-    /// it has not answered when it is gone were not run and go to others. Answers how many there are.
-    pub(super) fn asked_to_leave(&mut self, id: Id) -> usize {
-        let Some(slot) = self.slot(id) else {
-            return 0;
-        };
-        slot.asked = true;
-        let jobs = slot.jobs.len();
-        if slot.busy() {
-            self.let_go(id.slot);
-        } else {
-            self.depart(id.slot);
-        }
-        jobs
-    }
-
-    /// The worker is dead or has broken the protocol. Requests that it has certainly not begun go to others.
-    pub(super) fn lost(&mut self, id: Id, fate: Fate, now: Instant) -> Lost<J> {
-        let Some(slot) = self.slot(id) else {
-            let (failed, why, expected) = (Vec::new(), None, true);
-            return Lost { failed, why, expected };
-        };
-        let expected = slot.last || slot.stage == Stage::Leaving;
-        let early = slot.served == 0 && now.saturating_duration_since(slot.created) < EARLY_DEATH;
-        let jobs = std::mem::take(&mut slot.jobs);
-        let harmless = slot.asked || (fate == Fate::Unread && jobs.len() == 1);
-        let why = slot.killed.clone();
-        self.running -= jobs.len() + usize::from(std::mem::take(&mut slot.streaming));
-        self.depart(id.slot);
-        if early && !expected {
-            self.early_deaths += 1;
-            self.back_off(now);
-        }
-        let mut failed = Vec::new();
-        for (place, mut job) in jobs.into_iter().enumerate() {
-            if fate != Fate::Unclear && (place > 0 || harmless) && job.again() {
-                self.place_again(job, now);
-            } else {
-                failed.push(job);
-            }
-        }
-        Lost { failed, why, expected }
-    }
-
-    // ---- a worker's process
-
-    /// Wants one more worker.
-    pub(super) fn add_slot(&mut self, now: Instant) -> Id {
-        self.serials += 1;
-        self.random = self
-            .random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let slot = self.slots.insert(Slot {
-            serial: self.serials,
-            stage: Stage::Booting,
-            worker: None,
-            jobs: VecDeque::new(),
-            streaming: false,
-            paused: false,
-            asked: false,
-            since: now,
-            created: now,
-            served: 0,
-            limit: self.rules.jobs_limit(self.random >> 33),
-            generation: self.generation,
-            mark: None,
-            last: false,
-            killed: None,
-        });
-        self.booting += 1;
-        let serial = self.serials;
-        Id { slot, serial }
-    }
-
-    /// A worker has started; what it does first.
-    pub(super) fn ready(&mut self, id: Id, worker: W, now: Instant) -> Next<J::Frame> {
-        let generation = self.generation;
-        let Some(slot) = self.slot(id) else {
-            return Next::Leave;
-        };
-        slot.stage = Stage::Serving;
-        slot.worker = Some(worker);
-        slot.created = now;
-        slot.mark = (slot.generation != generation).then_some(Reason::Reset);
-        self.booting -= 1;
-        self.serving += 1;
-        self.wake = true;
-        self.failures = 0;
-        self.next_boot = None;
-        self.free(id.slot, now)
-    }
-
-    /// A worker did not start.
-    pub(super) fn boot_failed(&mut self, id: Id, text: &str, now: Instant) {
-        if self.slot(id).is_none() {
-            return;
-        }
-        self.slots.remove(id.slot);
-        self.booting -= 1;
-        self.failed_boots += 1;
-        self.failures += 1;
-        self.last_error = text.to_owned();
-        self.back_off(now);
-        if self.rules.debug
-            && let Some(job) = self.queue.pop()
-        {
-            self.effects.push(Effect::Fail(job, Why::BootFailed(text.to_owned())));
-        }
-    }
-
-    /// A worker's process is gone, and its reader too.
-    pub(super) fn exited(&mut self, id: Id) {
-        if self.slot(id).is_some() {
-            self.depart(id.slot);
-            self.slots.remove(id.slot);
-        }
-    }
-
-    // ---- shared by the above
-
     /// The slot, if it is still the same worker's.
     pub(super) fn slot(&mut self, id: Id) -> Option<&mut Slot<W, J>> {
         self.slots.get_mut(id.slot).filter(|slot| slot.serial == id.serial)
@@ -477,7 +261,7 @@ impl<W: Member, J: Request> Core<W, J> {
     }
 
     /// Puts a request into a worker's pipe.
-    fn begin(&mut self, index: usize, job: J, now: Instant) {
+    pub(super) fn begin(&mut self, index: usize, job: J, now: Instant) {
         let slot = &mut self.slots[index];
         if slot.jobs.is_empty() {
             slot.since = now;
@@ -494,7 +278,7 @@ impl<W: Member, J: Request> Core<W, J> {
     }
 
     /// A worker has finished something.
-    fn free(&mut self, index: usize, now: Instant) -> Next<J::Frame> {
+    pub(super) fn free(&mut self, index: usize, now: Instant) -> Next<J::Frame> {
         let slot = &mut self.slots[index];
         slot.since = now;
         let busy = slot.busy();
@@ -584,7 +368,7 @@ impl<W: Member, J: Request> Core<W, J> {
     }
 
     /// Finds another worker for a request, before all that wait.
-    fn place_again(&mut self, job: J, now: Instant) {
+    pub(super) fn place_again(&mut self, job: J, now: Instant) {
         if job.cancelled() {
             return;
         }
@@ -607,49 +391,5 @@ impl<W: Member, J: Request> Core<W, J> {
         let slot = &self.slots[index];
         slot.limit.is_some_and(|limit| limit == 1 && slot.served >= 1)
             || self.serving > 1 && slot.limit.is_some_and(|limit| slot.served >= limit.saturating_mul(2))
-    }
-
-    /// Starts that went wrong in a row.
-    pub(super) fn troubles(&self) -> u32 {
-        self.failures + self.early_deaths
-    }
-
-    /// The first retry comes at once, the next after 100 ms, doubling to 1 s.
-    fn back_off(&mut self, now: Instant) {
-        let wait = match self.troubles() {
-            0 | 1 => Duration::ZERO,
-            n => Duration::from_millis(100 << (n - 2).min(4)).min(Duration::from_secs(1)),
-        };
-        self.next_boot = Some(now + wait);
-        self.wake = true;
-    }
-
-    // ---- the second frame in a pipe
-
-    /// A busy worker that may have another frame behind the one it works on.
-    fn takes_second(&self, index: usize) -> bool {
-        let slot = &self.slots[index];
-        self.depth > 1
-            && slot.stays()
-            && !slot.streaming
-            && !self.closing
-            && slot.jobs.len() == 1
-            && slot.mark.is_none()
-            && slot.limit.is_none_or(|limit| slot.served + 1 < limit)
-            && self.average < SHORT
-    }
-
-    /// The worker that will probably be free first, if all are busy and requests are short. One that already took much
-    /// longer than usual is left alone: nothing behind it could be overtaken.
-    fn second_place(&self, now: Instant) -> Option<usize> {
-        if self.depth < 2 || self.queue.len() > 0 {
-            return None;
-        }
-        let usual = (self.average * 4).max(Duration::from_millis(1));
-        self.slots
-            .iter()
-            .filter(|(index, slot)| self.takes_second(*index) && now.saturating_duration_since(slot.since) < usual)
-            .min_by_key(|(_, slot)| slot.since)
-            .map(|(index, _)| index)
     }
 }

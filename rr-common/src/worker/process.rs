@@ -2,28 +2,15 @@
 //!
 //! Everything here runs on the runtime of the main thread, because workers die with the thread that forked them.
 
-use super::{
-    handshake::{self, HandshakeError},
-    recipe::Recipe,
-    stderr::{self, Tail},
-};
 use crate::{
     frame::STOP_COMMAND,
-    relay::{
-        Ends, Kind, Reader,
-        frames::{Frames, ReadError},
-        hub::Hub,
-        outbox::{Item, Outbox},
-    },
+    relay::outbox::{Item, Outbox},
 };
-use bytes::BytesMut;
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 use std::{
-    fs::File,
     io,
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
@@ -31,14 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    net::unix::pipe,
-    process::{Child, Command},
+    process::Child,
     sync::watch,
     task::JoinHandle,
     time::{sleep_until, timeout},
 };
 
-/// How long a worker that failed to start may take to exit by itself, so that its exit code is known.
+/// How long a stranger that has inherited a dead worker's standard error is listened to.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Time between SIGTERM and SIGKILL.
 pub const KILL_GRACE: Duration = Duration::from_millis(500);
@@ -77,170 +63,13 @@ impl Orders {
     }
 }
 
-/// Why a worker did not start: one readable text with PHP's own words.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BootError(pub String);
-
 /// A running worker process.
 #[derive(Debug)]
 pub struct Process {
-    pid: u32,
-    child: Child,
-    log: JoinHandle<()>,
-}
-
-/// Starts a worker and waits for its handshake, at most `limit`.
-///
-/// # Errors
-/// The text says what was run, how it ended and what PHP printed.
-pub async fn boot(
-    recipe: &Recipe,
-    hub: Option<&Hub>,
-    mode: &Arc<str>,
-    limit: Duration,
-) -> Result<(Process, Ends), BootError> {
-    let what = recipe.text();
-    let cannot = |error: io::Error| BootError(format!("cannot start `{what}`: {error}"));
-    let mut child = Command::from(recipe.command())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(cannot)?;
-    let pid = child.id().unwrap_or_default();
-    let tail = Tail::default();
-    let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe);
-    let stderr = stderr
-        .map_err(io::Error::from)
-        .and_then(|fd| pipe::Receiver::from_owned_fd(fd.into_owned_fd()?));
-    let log = tokio::spawn(stderr::pump(
-        stderr.map_err(cannot)?,
-        pid,
-        Arc::clone(mode),
-        tail.clone(),
-    ));
-    let pipes = recipe.pipes().then(|| pipes(&mut child)).transpose().map_err(cannot)?;
-    let mut process = Process { pid, child, log };
-
-    let mut frames = None;
-    let handshake = async {
-        match (pipes, hub) {
-            (Some((writer, reader)), _) => {
-                let frames = frames.insert(Frames::new(reader, BytesMut::new()));
-                handshake::ask_pid(&writer, frames)
-                    .await
-                    .map(|_pid| Channel::Pipes(writer))
-            }
-            (None, Some(hub)) => Ok(Channel::Socket(hub.connection_of(pid).await)),
-            (None, None) => Ok(Channel::Socket(None)),
-        }
-    };
-    let outcome = tokio::select! {
-        biased;
-        result = timeout(limit, handshake) => match result {
-            Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => Err(Some(error)),
-            Err(_) => {
-                let error = format!(
-                    "`{what}` was started but did not answer within allocate_timeout ({limit:?}); is it a worker that \
-                     reads its requests from the relay? \
-                     (failed to spawn a worker, possible reasons: https://docs.roadrunner.dev/error-codes/allocate-timeout)"
-                );
-                let rest = process.end_failed(Duration::ZERO).await;
-                return Err(BootError(describe(error, "", &tail, rest)));
-            }
-        },
-        _ = process.child.wait() => Err(None),
-    };
-    let failed = match outcome {
-        Ok(channel) => match channel.ends(frames) {
-            Ok(ends) => return Ok((process, ends)),
-            Err(error) => return Err(cannot(error)),
-        },
-        Err(failed) => failed,
-    };
-    let (mut error, stdout) = match failed {
-        Some(HandshakeError::Read(ReadError::Stray(text))) => ("printed text instead of a frame", text),
-        Some(HandshakeError::Read(ReadError::End { .. })) => ("closed its channel before it was ready", Vec::new()),
-        Some(error) => {
-            let rest = process.end_failed(Duration::ZERO).await;
-            return Err(BootError(describe(
-                format!("`{what}` is no worker: {error}"),
-                "",
-                &tail,
-                rest,
-            )));
-        }
-        None => match frames.as_mut() {
-            Some(frames) => ("ended before it was ready", frames.rest().await),
-            None => ("ended before it was ready", Vec::new()),
-        },
-    };
-    let rest = process.end_failed(LAST_WORDS).await;
-    if rest.is_some() {
-        error = "ended before it was ready";
-    }
-    let stdout = String::from_utf8_lossy(&stdout);
-    Err(BootError(describe(
-        format!("`{what}` {error}"),
-        stdout.trim(),
-        &tail,
-        rest,
-    )))
-}
-
-/// The channel that the handshake left us with.
-enum Channel {
-    Pipes(File),
-    Socket(Option<Ends>),
-}
-
-impl Channel {
-    fn ends(self, frames: Option<Frames>) -> io::Result<Ends> {
-        match (self, frames) {
-            (Self::Pipes(write), Some(frames)) => {
-                let (reader, early) = frames.into_parts();
-                let (kind, read) = reader.detach()?;
-                Ok(Ends {
-                    kind,
-                    read,
-                    write,
-                    early,
-                })
-            }
-            (Self::Socket(Some(ends)), _) => Ok(ends),
-            _ => Err(io::Error::other("the relay is closed")),
-        }
-    }
-}
-
-/// Our ends of the child's standard input and output.
-fn pipes(child: &mut Child) -> io::Result<(File, Reader)> {
-    let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-    let stdin = child.stdin.take().ok_or_else(closed)?.into_owned_fd()?;
-    let stdout = child.stdout.take().ok_or_else(closed)?.into_owned_fd()?;
-    set_nonblocking(&stdin)?;
-    Ok((File::from(stdin), Reader::attach(Kind::Pipe, stdout)?))
-}
-
-/// Sets O_NONBLOCK on a descriptor.
-pub(crate) fn set_nonblocking(fd: &impl std::os::fd::AsFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
-    fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
-fn describe(mut text: String, stdout: &str, tail: &Tail, status: Option<ExitStatus>) -> String {
-    if let Some(status) = status {
-        text.push_str(&format!(" ({})", status_text(status)));
-    }
-    if !stdout.is_empty() {
-        text.push_str(&format!("\noutput: {stdout}"));
-    }
-    let stderr = tail.text();
-    if !stderr.is_empty() {
-        text.push_str(&format!("\nstderr: {stderr}"));
-    }
-    text
+    pub(super) pid: u32,
+    pub(super) child: Child,
+    /// The task that logs its standard error.
+    pub(super) log: JoinHandle<()>,
 }
 
 /// How a process ended, in words.
@@ -313,7 +142,7 @@ impl Process {
     }
 
     /// Ends a process that is no worker: it may exit by itself for a while, then its group is killed.
-    async fn end_failed(&mut self, patience: Duration) -> Option<ExitStatus> {
+    pub(super) async fn end_failed(&mut self, patience: Duration) -> Option<ExitStatus> {
         let by_itself = timeout(patience, self.child.wait()).await.ok().and_then(Result::ok);
         self.signal(Signal::SIGKILL);
         if by_itself.is_none() {
