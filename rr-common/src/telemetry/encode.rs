@@ -109,6 +109,10 @@ impl<'a> Encoder<'a> {
     }
 
     pub(crate) fn str(&mut self, key: &str, value: &[u8]) {
+        // A name for programs that watch the log; people have the message.
+        if self.is_up() && key == "internal_event_name" {
+            return;
+        }
         self.key(key);
         if self.is_up() && text::is_word(value) {
             return self.out.extend_from_slice(value);
@@ -149,8 +153,11 @@ impl<'a> Encoder<'a> {
         self.raw(if value { "true" } else { "false" });
     }
 
-    /// A moment, in the form that the mode gives to the line's own time.
+    /// A moment, in the form that the mode gives to the line's own time; in `up` the line's own is enough.
     pub(crate) fn time(&mut self, key: &str, value: SystemTime) {
+        if self.is_up() {
+            return;
+        }
         self.key(key);
         self.moment(value);
     }
@@ -230,7 +237,7 @@ impl<'a> Encoder<'a> {
                 self.raw("\"");
             }
             // The head of a console line has the bare time, its fields are JSON.
-            (_, false) if self.fields && !self.is_up() => {
+            (_, false) if self.fields => {
                 self.raw("\"");
                 text::utc(&mut self.out, moment);
                 self.raw("\"");

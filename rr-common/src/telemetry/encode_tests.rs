@@ -140,6 +140,8 @@ fn up_gives_every_line_its_margin() {
     encoder.head(Level::Warn, UNIX_EPOCH + TIME, "server");
     encoder.message(b"one\ntwo");
     encoder.int("pid", 7);
+    encoder.str("internal_event_name", b"EventX");
+    encoder.time("start", UNIX_EPOCH);
     encoder.str("reason", b"it died");
     let line = String::from_utf8(encoder.end("\n")).unwrap();
     let after_time = &line[8..];

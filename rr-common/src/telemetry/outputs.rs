@@ -111,7 +111,7 @@ impl Outputs {
         }
     }
 
-    /// Opens the files anew, where they have been moved away or not.
+    /// Opens the files anew, whether they have been moved away or not.
     pub(crate) fn reopen(&mut self) {
         self.flush();
         for output in &mut self.outputs {
@@ -120,6 +120,8 @@ impl Outputs {
                 Target::Rotated(file) => file.close(),
                 Target::Stderr | Target::Stdout => {}
             }
+            // What cannot be opened now is tried again, and told, with the next line.
+            let _ = output.target.write(b"");
         }
     }
 

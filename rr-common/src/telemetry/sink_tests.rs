@@ -134,8 +134,9 @@ fn files_that_logrotate_moved_are_made_anew() {
     outputs.write(b"http", b"two\n");
     outputs.flush();
     assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
-    fs::write(&path, "").unwrap();
+    fs::remove_file(&path).unwrap();
     outputs.reopen();
+    assert!(path.exists(), "at once");
     outputs.write(b"http", b"three\n");
     outputs.flush();
     assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
