@@ -4,14 +4,13 @@
 
 use super::{
     check,
-    command::CommandLine,
     diagnostic::{Diagnostic, Findings},
-    duration::Dur,
     node::{Node, Value},
     scalar,
-    schema::{Format, Section, Type},
+    schema::{Section, Type},
+    weak,
 };
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Converts one value; nothing remains of a null and of what does not convert.
 pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings) -> Option<Node> {
@@ -20,20 +19,16 @@ pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings
     }
     let value = match ty {
         Type::Any => Ok(node.value.clone()),
-        Type::Bool => boolean(&node.value),
-        Type::Int { min, max, clamp } => match integer(&node.value, *min, *max) {
-            Err(message) if *clamp && message.starts_with("must be at most") => {
-                let warning = Diagnostic::at(&node.origin, path, message).help(format!("taken as {max}"));
-                findings.warnings.push(warning);
-                Ok(Value::Int(*max))
-            }
-            other => other,
-        },
-        Type::Float => float(&node.value),
-        Type::Text { format } => text(&node.value, *format),
-        Type::OneOf(names) => one_of(&node.value, names),
-        Type::Duration => duration(node, path, findings),
-        Type::Command => command(node),
+        Type::Bool => weak::boolean(&node.value),
+        Type::Int { min, max, clamp } => {
+            let value = weak::integer(&node.value);
+            value.and_then(|n| within(n, *min, *max, *clamp, node, path, findings))
+        }
+        Type::Float => weak::float(&node.value),
+        Type::Text { format } => weak::text(&node.value, *format),
+        Type::OneOf(names) => weak::one_of(&node.value, names),
+        Type::Duration => weak::duration(node, path, findings),
+        Type::Command => weak::command(node),
         Type::List(item) => list(node, item, path, findings),
         Type::Map(item) => {
             free_names(node, path, findings).map(|entries| Value::Map(names(&entries, item, path, findings)))
@@ -54,128 +49,35 @@ pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings
     }
 }
 
+/// A number in its bounds. A few keys of the reference cut what is too large.
+fn within(
+    n: i128,
+    min: i128,
+    max: i128,
+    clamp: bool,
+    node: &Node,
+    path: &str,
+    findings: &mut Findings,
+) -> Result<Value, String> {
+    if n < min {
+        return Err(format!("must be at least {min}, found {n}"));
+    }
+    if n > max {
+        let message = format!("must be at most {max}, found {n}");
+        if !clamp {
+            return Err(message);
+        }
+        let warning = Diagnostic::at(&node.origin, path, message).help(format!("taken as {max}"));
+        findings.warnings.push(warning);
+    }
+    Ok(Value::Int(n.min(max)))
+}
+
 fn join(path: &str, key: &str) -> String {
     match path {
         "" => key.to_owned(),
         _ => format!("{path}.{key}"),
     }
-}
-
-fn expected(what: &str, found: &Value) -> String {
-    format!("expected {what}, found {}", found.describe())
-}
-
-fn boolean(value: &Value) -> Result<Value, String> {
-    Ok(Value::Bool(match value {
-        Value::Bool(b) => *b,
-        Value::Int(n) => *n != 0,
-        Value::Float(x) => *x != 0.0,
-        Value::Text(text) => match text.as_str() {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-            "0" | "f" | "F" | "false" | "FALSE" | "False" | "" => false,
-            _ => return Err(expected("true or false", value)),
-        },
-        _ => return Err(expected("true or false", value)),
-    }))
-}
-
-fn integer(value: &Value, min: i128, max: i128) -> Result<Value, String> {
-    let wrong = || expected("a whole number", value);
-    let n = match value {
-        Value::Bool(b) => i128::from(*b),
-        Value::Int(n) => *n,
-        // Whole and within the 53 bits in which floats are exact.
-        Value::Float(x) if x.fract() == 0.0 && x.abs() < 9e15 => *x as i128,
-        Value::Text(text) if text.is_empty() => 0,
-        Value::Text(text) => match scalar::resolve(text.trim().to_owned()) {
-            Value::Int(n) => n,
-            _ => return Err(wrong()),
-        },
-        _ => return Err(wrong()),
-    };
-    if n < min {
-        return Err(format!("must be at least {min}, found {n}"));
-    }
-    if n > max {
-        return Err(format!("must be at most {max}, found {n}"));
-    }
-    Ok(Value::Int(n))
-}
-
-fn float(value: &Value) -> Result<Value, String> {
-    let x = match value {
-        Value::Bool(b) => f64::from(u8::from(*b)),
-        Value::Int(n) => *n as f64,
-        Value::Float(x) => *x,
-        Value::Text(text) => text.trim().parse().map_err(|_| expected("a number", value))?,
-        _ => return Err(expected("a number", value)),
-    };
-    match x.is_finite() {
-        true => Ok(Value::Float(x)),
-        false => Err(expected("a finite number", value)),
-    }
-}
-
-fn text(value: &Value, format: Format) -> Result<Value, String> {
-    if matches!(value, Value::List(_) | Value::Map(_)) {
-        return Err(expected("a text", value));
-    }
-    let text = scalar::to_text(value);
-    let wrong = match format {
-        Format::Plain => None,
-        Format::Address => check::bad_address(&text),
-        Format::Addresses => text.split(',').find_map(|one| check::bad_address(one.trim())),
-    };
-    wrong.map_or(Ok(Value::Text(text)), Err)
-}
-
-fn one_of(value: &Value, names: &[String]) -> Result<Value, String> {
-    match value {
-        Value::Text(text) if names.contains(text) => Ok(value.clone()),
-        _ => Err(expected(&format!("one of {}", names.join(", ")), value)),
-    }
-}
-
-fn duration(node: &Node, path: &str, findings: &mut Findings) -> Result<Value, String> {
-    let value = &node.value;
-    let wrong = || expected("a duration such as 30s, 5m or 1h30m", value);
-    let (dur, bare) = match value {
-        Value::Int(n) => {
-            let n = u64::try_from(*n).map_err(|_| wrong())?;
-            (Dur(Duration::from_nanos(n)), true)
-        }
-        Value::Text(text) => {
-            let dur = text.parse::<Dur>().map_err(|_| wrong())?;
-            (dur, text.bytes().all(|b| b.is_ascii_digit()))
-        }
-        _ => return Err(wrong()),
-    };
-    if bare && !dur.is_zero() && dur.get() < Duration::from_millis(1) {
-        let n = dur.get().as_nanos();
-        let message = format!("a number without unit means nanoseconds, found {n}");
-        let warning = Diagnostic::at(&node.origin, path, message).help(format!("did you mean `{n}s`?"));
-        findings.warnings.push(warning);
-    }
-    Ok(if dur.is_zero() { Value::Int(0) } else { value.clone() })
-}
-
-fn command(node: &Node) -> Result<Value, String> {
-    let wrong = || expected("a command: a text or a list of texts", &node.value);
-    let words = match &node.value {
-        Value::Text(text) => CommandLine::split(text).0,
-        Value::List(items) => {
-            let words = items.iter().map(|item| match item.value {
-                Value::List(_) | Value::Map(_) => Err(wrong()),
-                _ => Ok(scalar::to_text(&item.value)),
-            });
-            words.collect::<Result<_, _>>()?
-        }
-        _ => return Err(wrong()),
-    };
-    let nodes = words
-        .into_iter()
-        .map(|word| Node::new(Value::Text(word), node.origin.clone()));
-    Ok(Value::List(nodes.collect()))
 }
 
 fn list(node: &Node, item: &Type, path: &str, findings: &mut Findings) -> Result<Value, String> {
@@ -184,7 +86,7 @@ fn list(node: &Node, item: &Type, path: &str, findings: &mut Findings) -> Result
         Value::List(items) => items.as_slice(),
         Value::Map(map) if map.is_empty() => &[],
         Value::Map(_) if !matches!(item, Type::Section(_) | Type::Map(_) | Type::Any) => {
-            return Err(expected("a list", &node.value));
+            return Err(weak::expected("a list", &node.value));
         }
         Value::Text(text) => {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -211,7 +113,7 @@ fn mapping<'a>(node: &'a Node, path: &str, findings: &mut Findings) -> Result<&'
             findings.warnings.push(Diagnostic::at(&node.origin, path, message));
             Ok(&EMPTY)
         }
-        other => Err(expected("a mapping", other)),
+        other => Err(weak::expected("a mapping", other)),
     }
 }
 
@@ -257,7 +159,7 @@ fn section(
                 let node = coerce(node, &field.ty, &path, findings);
                 // The key's own name wins over its alias when both are given.
                 let shadowed = name != given && entries.contains_key(name);
-                let unset = |node: &Node| field.zero_is_default && zero(&node.value);
+                let unset = |node: &Node| field.zero_is_default && weak::zero(&node.value);
                 if let Some(node) = node
                     && !shadowed
                     && !unset(&node)
@@ -269,15 +171,6 @@ fn section(
         }
     }
     out
-}
-
-fn zero(value: &Value) -> bool {
-    match value {
-        Value::Int(n) => *n == 0,
-        Value::Text(text) => text.is_empty(),
-        Value::List(items) => items.is_empty(),
-        _ => false,
-    }
 }
 
 /// `driver` and `config`. A setting of the driver that stands beside `config` counts as if it stood inside.

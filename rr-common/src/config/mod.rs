@@ -12,6 +12,8 @@ mod diagnostic;
 mod dotenv;
 mod duration;
 mod editor;
+mod files;
+mod include;
 mod interpolate;
 mod json;
 mod load;
@@ -26,6 +28,7 @@ pub mod section;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod weak;
 mod yaml;
 
 pub use command::CommandLine;

@@ -59,9 +59,19 @@ impl Check<'_> {
         node.origin.clone()
     }
 
+    /// True when the key, or one below it, has an error already; what follows from that is not worth a second one.
+    fn failed(&self, key: &str) -> bool {
+        self.findings.errors.iter().any(|error| {
+            let below = error.key.strip_prefix(key);
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     fn error(&mut self, key: &str, message: impl Into<String>) {
-        let diagnostic = Diagnostic::at(&self.origin(key), key, message);
-        self.findings.errors.push(diagnostic);
+        if !self.failed(key) {
+            let diagnostic = Diagnostic::at(&self.origin(key), key, message);
+            self.findings.errors.push(diagnostic);
+        }
     }
 
     fn warn(&mut self, key: &str, message: impl Into<String>) {
@@ -156,11 +166,14 @@ impl Check<'_> {
             .is_some_and(|ssl| ssl.has_key_pair() || ssl.acme.is_some());
         let fcgi = http.fcgi.as_ref().is_some_and(|fcgi| !fcgi.address.is_empty());
         let http3 = http.http3.as_ref().is_some_and(|http3| !http3.address.is_empty());
-        if http.address.is_empty() && !tls && !fcgi && !http3 {
-            self.error(
+        let broken = ["http.address", "http.ssl", "http.fcgi", "http.http3"];
+        if http.address.is_empty() && !tls && !fcgi && !http3 && !broken.iter().any(|key| self.failed(key)) {
+            // Another error inside the section does not make this one less true, so it is not put through `error`.
+            self.findings.errors.push(Diagnostic::at(
+                &self.origin("http"),
                 "http",
                 "unable to run http service, no method has been specified (http, https, http/2 or FastCGI)",
-            );
+            ));
         }
         if let Some(ssl) = &http.ssl {
             self.key_pair("http.ssl", &ssl.key, &ssl.cert);
@@ -187,13 +200,10 @@ impl Check<'_> {
         for name in &http.middleware {
             if !MIDDLEWARE.contains(&name.as_str()) {
                 let near = super::check::nearest(name, MIDDLEWARE.into_iter());
-                self.warn(
-                    "http.middleware",
-                    format!("requested middleware does not exist: {name}"),
-                );
-                if let (Some(near), Some(warning)) = (near, self.findings.warnings.last_mut()) {
-                    warning.help = Some(format!("did you mean `{near}`?"));
-                }
+                let message = format!("requested middleware does not exist: {name}");
+                let mut warning = Diagnostic::at(&self.origin("http.middleware"), "http.middleware", message);
+                warning.help = near.map(|near| format!("did you mean `{near}`?"));
+                self.findings.warnings.push(warning);
             }
         }
         for subnet in &http.trusted_subnets {
@@ -206,13 +216,15 @@ impl Check<'_> {
 
     fn jobs(&mut self, jobs: &Jobs) {
         for name in &jobs.consume {
-            if !jobs.pipelines.contains_key(&name.to_lowercase()) {
-                let near = super::check::nearest(name, jobs.pipelines.keys().map(String::as_str));
-                self.error("jobs.consume", format!("there is no pipeline {name:?}"));
-                if let (Some(near), Some(error)) = (near, self.findings.errors.last_mut()) {
-                    error.help = Some(format!("did you mean `{near}`?"));
-                }
+            let name = name.to_lowercase();
+            if jobs.pipelines.contains_key(&name) || self.failed(&format!("jobs.pipelines.{name}")) {
+                continue;
             }
+            let near = super::check::nearest(&name, jobs.pipelines.keys().map(String::as_str));
+            let message = format!("there is no pipeline {name:?}");
+            let mut error = Diagnostic::at(&self.origin("jobs.consume"), "jobs.consume", message);
+            error.help = near.map(|near| format!("did you mean `{near}`?"));
+            self.findings.errors.push(error);
         }
         for (name, pipeline) in &jobs.pipelines {
             let key = format!("jobs.pipelines.{name}.config");

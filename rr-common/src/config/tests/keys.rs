@@ -1,6 +1,6 @@
 //! CFG-10: every key of the reference is known to the schema.
 
-use super::super::schema::{self, Type};
+use crate::config::schema::{self, Type};
 
 /// `a.{b c}.d` to `a.b.d`, `a.c.d`; several groups multiply.
 fn spread(line: &str) -> Vec<String> {
