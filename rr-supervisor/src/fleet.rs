@@ -306,10 +306,12 @@ impl Fleet {
             let next = match (action, plugin.life.actual()) {
                 (Some(Action::Spawn), _) => "it is restarted at once".to_owned(),
                 (_, Actual::Waiting { until }) => format!("it is restarted in {:?}", until.duration_since(now)),
-                (Some(Action::GiveUp), _) => "it is given up: it died too often before it was of any use".to_owned(),
-                _ => "it is not restarted".to_owned(),
+                _ => "it is given up: it died too often before it was of any use".to_owned(),
             };
-            tracing::error!(target: "supervisor", plugin = name, exit = %exit, next, "the plugin has died: {reason}");
+            // A fatal one is told by whoever ends the server for it.
+            if !fatal {
+                tracing::error!(target: "supervisor", plugin = name, exit = %exit, next, "the plugin has died: {reason}");
+            }
             self.losses.push(Loss { name, reason, fatal });
         }
         if let Some(action) = action {

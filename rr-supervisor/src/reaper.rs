@@ -78,8 +78,27 @@ pub(crate) fn kill_rest_of_group(leader: Pid) {
     let _ = killpg(leader, Signal::SIGKILL);
 }
 
-/// Our children, also the adopted ones. (`/proc/self/task/*/children` would say it at once, but not every kernel has it.)
+/// Our children, also the adopted ones.
 fn children() -> Vec<Pid> {
+    listed_children().unwrap_or_else(searched_children)
+}
+
+/// The kernel's own list, by thread; not every kernel has it.
+fn listed_children() -> Option<Vec<Pid>> {
+    let mut pids = Vec::new();
+    for task in fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let list = fs::read_to_string(task.path().join("children")).ok()?;
+        pids.extend(
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .map(Pid::from_raw),
+        );
+    }
+    Some(pids)
+}
+
+/// The same by looking at every process.
+fn searched_children() -> Vec<Pid> {
     let Ok(processes) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -108,4 +127,27 @@ fn descends_from_worker(pid: Pid, mode: Option<&str>) -> bool {
         .split(|byte| *byte == 0)
         .filter_map(|entry| entry.strip_prefix(b"RR_MODE="));
     values.any(|value| mode.is_none_or(|mode| value == mode.as_bytes()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn both_ways_find_a_child() {
+        let mut child = Command::new("sleep")
+            .arg("1000")
+            .env("RR_MODE", "http")
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        assert!(searched_children().contains(&pid));
+        assert!(listed_children().is_none_or(|pids| pids.contains(&pid)));
+        assert!(descends_from_worker(pid, Some("http")) && descends_from_worker(pid, None));
+        assert!(!descends_from_worker(pid, Some("jobs")));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
