@@ -94,3 +94,45 @@ fn a_missing_php_is_told() {
     let said = failing(Room::new(), json!({"server": {"command": "no-such-php worker.php"}}));
     assert!(said.contains("no-such-php"), "{said}");
 }
+
+/// The contract's pool calls with real workers: list, reset, one more, one less, metrics.
+#[test]
+fn the_pool_is_seen_and_changed_over_the_contract() {
+    use rr_common::control::{
+        connect,
+        v1::{self, plugin_client::PluginClient},
+    };
+    let room = Room::new();
+    let control = room.file("control");
+    let server = Server::http_in(room, json!({"supervisor": {"control": {"dir": control}}}));
+    let own = control.join(format!("http.{}.sock", server.plugin("rr-http")));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut plugin = PluginClient::new(connect(&own).await.unwrap());
+        assert!(plugin.ready(v1::ReadyRequest {}).await.unwrap().into_inner().ready);
+        let before = server.workers();
+        let listed = plugin.workers(v1::WorkersRequest {}).await.unwrap().into_inner();
+        let mut pids: Vec<u32> = listed.workers.iter().map(|worker| worker.pid).collect();
+        pids.sort_unstable();
+        assert_eq!(pids, before);
+        assert!(
+            listed
+                .workers
+                .iter()
+                .all(|w| w.status_text == "ready" && w.memory_bytes > 0)
+        );
+
+        plugin.reset(v1::ResetRequest::default()).await.unwrap();
+        eventually(SOON, || none_alive(&before) && server.workers().len() == 2);
+        plugin.add_worker(v1::AddWorkerRequest::default()).await.unwrap();
+        eventually(SOON, || server.workers().len() == 3);
+        let text = plugin.metrics(v1::MetricsRequest {}).await.unwrap().into_inner().text;
+        assert!(text.contains("rr_http_total_workers 3"), "{text}");
+        plugin.remove_worker(v1::RemoveWorkerRequest::default()).await.unwrap();
+        eventually(SOON, || server.workers().len() == 2);
+    });
+    assert!(server.stop().success());
+}

@@ -1,51 +1,24 @@
 //! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
 
+mod plugin;
+
 use crate::{
-    control::{self, ConfigStream, Question},
+    control::Question,
     control_dir::ControlDir,
-    deadline,
     logs::ServerLog,
     plugins::{
         catalog::{Entry, Role},
         lifecycle::{Action, Actual, Event, Exit, Lifecycle},
-        process::{self, Spawn, SpawnError},
+        process,
     },
     reaper,
-    sockets::{Sockets, Substitute},
+    sockets::Sockets,
 };
 use nix::unistd::Pid;
+use plugin::{Plugin, Process};
 use rr_common::{config::section::Restart, control::v1};
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
-
-/// One plugin.
-#[derive(Debug)]
-struct Plugin {
-    entry: Entry,
-    life: Lifecycle,
-    process: Option<Process>,
-    substitute: Option<Substitute>,
-}
-
-/// What we know of a plugin's running process.
-#[derive(Debug)]
-struct Process {
-    pid: Pid,
-    /// The way to it, from its registration on.
-    channel: Option<Channel>,
-    prefixes: Vec<String>,
-    /// Kept open: its end tells the plugin that we are gone.
-    _config: Option<ConfigStream>,
-    /// Why it cannot start, in its own words.
-    refusal: Option<String>,
-}
 
 /// A process that ended without being asked to.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,12 +63,7 @@ impl Fleet {
         around: Surroundings,
         fail_fast: bool,
     ) -> Self {
-        let plugin = |(entry, patience)| Plugin {
-            entry,
-            life: Lifecycle::new(restart.clone(), patience),
-            process: None,
-            substitute: None,
-        };
+        let plugin = |(entry, patience)| Plugin::new(entry, Lifecycle::new(restart.clone(), patience));
         Self {
             plugins: entries.into_iter().map(plugin).collect(),
             around,
@@ -171,7 +139,11 @@ impl Fleet {
                 registration,
                 answer,
             } => {
-                let _ = answer.send(self.register(group, registration));
+                let registered = match self.find(group) {
+                    Some(index) => self.plugins[index].register(registration),
+                    None => Err(plugin::stranger(&registration.plugin)),
+                };
+                let _ = answer.send(registered);
             }
             Question::WatchConfig { group, stream } => {
                 let message = v1::WatchConfigResponse {
@@ -180,7 +152,7 @@ impl Fleet {
                 if let Some(process) = self.process(group)
                     && stream.try_send(Ok(message)).is_ok()
                 {
-                    process._config = Some(stream);
+                    process.config = Some(stream);
                 }
             }
             Question::Started { group, error } => {
@@ -257,7 +229,7 @@ impl Fleet {
     fn act(&mut self, index: usize, action: Action, now: Instant) {
         match action {
             Action::Spawn => self.spawn(index, now),
-            Action::AskStop => self.ask_stop(index, now),
+            Action::AskStop => self.plugins[index].ask_stop(&self.around.questions, now),
             Action::Kill => {
                 if let Some(process) = &self.plugins[index].process {
                     let name = &self.plugins[index].entry.name;
@@ -278,13 +250,7 @@ impl Fleet {
         match plugin.spawn(&self.around) {
             Ok(pid) => {
                 tracing::debug!(target: "supervisor", plugin = plugin.entry.name, pid = pid.as_raw(), "started");
-                plugin.process = Some(Process {
-                    pid,
-                    channel: None,
-                    prefixes: Vec::new(),
-                    _config: None,
-                    refusal: None,
-                });
+                plugin.process = Some(Process::new(pid));
             }
             Err(error) => self.died(index, Exit::NotStarted, Some(error.to_string()), now),
         }
@@ -319,49 +285,6 @@ impl Fleet {
         }
     }
 
-    fn ask_stop(&mut self, index: usize, now: Instant) {
-        let plugin = &mut self.plugins[index];
-        let Some(process) = &plugin.process else { return };
-        let pid = process.pid;
-        let kill_at = plugin.life.wake().unwrap_or(now);
-        let Some(channel) = process.channel.clone() else {
-            process::terminate(pid);
-            return;
-        };
-        let questions = self.around.questions.clone();
-        let within = deadline::told(now, kill_at);
-        tokio::spawn(async move {
-            if !control::ask_stop(channel, within).await {
-                let _ = questions.send(Question::Unheard { pid }).await;
-            }
-        });
-    }
-
-    fn register(&mut self, group: Pid, registration: v1::RegisterRequest) -> Result<(), Status> {
-        let named = registration.plugin.clone();
-        let found = self
-            .find(group)
-            .filter(|index| self.plugins[*index].entry.name == named);
-        let Some(index) = found else {
-            return Err(Status::permission_denied(format!(
-                "this supervisor has not started a plugin {named} with this process"
-            )));
-        };
-        let plugin = &mut self.plugins[index];
-        let Some(process) = &mut plugin.process else {
-            return Err(Status::unavailable("it has just ended"));
-        };
-        // Connects when it is first needed.
-        let endpoint = Endpoint::from_shared(format!("unix://{}", registration.socket))
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        process.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
-        process.prefixes = registration.rpc_prefixes;
-        process
-            .prefixes
-            .extend(plugin.entry.process.rpc_prefixes.iter().cloned());
-        Ok(())
-    }
-
     fn process(&mut self, group: Pid) -> Option<&mut Process> {
         let index = self.find(group)?;
         self.plugins[index].process.as_mut()
@@ -379,33 +302,5 @@ impl Fleet {
     fn members(&self, role: Role) -> Vec<usize> {
         let is = |index: &usize| self.plugins[*index].entry.role == role;
         (0..self.plugins.len()).filter(is).collect()
-    }
-}
-
-impl Plugin {
-    fn spawn(&self, around: &Surroundings) -> Result<Pid, SpawnError> {
-        let Entry {
-            name,
-            program,
-            addresses,
-            process,
-            ..
-        } = &self.entry;
-        let failed = |error: std::io::Error| SpawnError::Prepare(error);
-        let control_dir: PathBuf = match process::user(process)? {
-            Some(user) => around.control_dir.for_user(name, &user).map_err(failed)?,
-            None => around.control_dir.path().to_owned(),
-        };
-        let control: &Path = &around.control_dir.socket();
-        let spawn = Spawn {
-            name,
-            program,
-            process,
-            control,
-            control_dir,
-            sockets: around.sockets.of(addresses).map_err(failed)?,
-            log: around.log.socket().map_err(failed)?,
-        };
-        spawn.run()
     }
 }

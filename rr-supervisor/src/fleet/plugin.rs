@@ -1,0 +1,135 @@
+//! One plugin of the fleet: its life, and what we know of its running process.
+
+use super::Surroundings;
+use crate::{
+    control::{self, ConfigStream, Question},
+    deadline,
+    plugins::{
+        catalog::Entry,
+        lifecycle::Lifecycle,
+        process::{self, Spawn, SpawnError},
+    },
+    sockets::Substitute,
+};
+use nix::unistd::Pid;
+use rr_common::control::v1::RegisterRequest;
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+
+/// One plugin.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pub(super) entry: Entry,
+    pub(super) life: Lifecycle,
+    pub(super) process: Option<Process>,
+    /// Answers on its sockets since it was given up.
+    pub(super) substitute: Option<Substitute>,
+}
+
+/// A plugin's running process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    /// The way to it, from its registration on.
+    pub(super) channel: Option<Channel>,
+    /// First parts of the RPC methods that it answers.
+    pub(super) prefixes: Vec<String>,
+    /// Kept open: its end tells the plugin that we are gone.
+    pub(super) config: Option<ConfigStream>,
+    /// Why it cannot start, in its own words.
+    pub(super) refusal: Option<String>,
+}
+
+impl Process {
+    /// A process that has just been started.
+    pub(super) fn new(pid: Pid) -> Self {
+        Self {
+            pid,
+            channel: None,
+            prefixes: Vec::new(),
+            config: None,
+            refusal: None,
+        }
+    }
+}
+
+impl Plugin {
+    /// A plugin without a process.
+    pub(super) fn new(entry: Entry, life: Lifecycle) -> Self {
+        Self {
+            entry,
+            life,
+            process: None,
+            substitute: None,
+        }
+    }
+
+    /// Starts its process.
+    pub(super) fn spawn(&self, around: &Surroundings) -> Result<Pid, SpawnError> {
+        let failed = |error: io::Error| SpawnError::Prepare(error);
+        let entry = &self.entry;
+        let control_dir: PathBuf = match process::user(&entry.process)? {
+            Some(user) => around.control_dir.for_user(&entry.name, &user).map_err(failed)?,
+            None => around.control_dir.path().to_owned(),
+        };
+        let spawn = Spawn {
+            name: &entry.name,
+            program: &entry.program,
+            process: &entry.process,
+            control: &around.control_dir.socket(),
+            control_dir,
+            sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
+            log: around.log.socket().map_err(failed)?,
+        };
+        spawn.run()
+    }
+
+    /// Takes the registration of its process.
+    pub(super) fn register(&mut self, registration: RegisterRequest) -> Result<(), Status> {
+        let process = match &mut self.process {
+            Some(process) if registration.plugin == self.entry.name => process,
+            _ => return Err(stranger(&registration.plugin)),
+        };
+        // Connects when it is first needed.
+        let endpoint = Endpoint::from_shared(format!("unix://{}", registration.socket))
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        process.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
+        process.prefixes = registration.rpc_prefixes;
+        let configured = &self.entry.process.rpc_prefixes;
+        process.prefixes.extend(configured.iter().cloned());
+        Ok(())
+    }
+
+    /// Asks its process to stop: over the contract, or by a signal when it is not registered yet or does not hear.
+    pub(super) fn ask_stop(&self, questions: &mpsc::Sender<Question>, now: Instant) {
+        let Some(process) = &self.process else { return };
+        let pid = process.pid;
+        let Some(channel) = process.channel.clone() else {
+            process::terminate(pid);
+            return;
+        };
+        let kill_at = self.life.wake().unwrap_or(now);
+        let within = deadline::told(now, kill_at);
+        let questions = questions.clone();
+        tokio::spawn(async move {
+            if !control::ask_stop(channel, within).await {
+                let _ = questions.send(Question::Unheard { pid }).await;
+            }
+        });
+    }
+}
+
+/// The refusal of a process that we have not started under that name.
+pub(super) fn stranger(name: &str) -> Status {
+    Status::permission_denied(format!(
+        "this supervisor has not started a plugin {name} with this process"
+    ))
+}
