@@ -38,8 +38,8 @@ final class Relay
     /**
      * The relay that the server named in RR_RELAY.
      *
-     * With pipes, descriptors 0 and 1 are given to /dev/null and to stderr afterwards: whatever the application or a
-     * program that it starts prints lands in the log, and cannot break the channel.
+     * Descriptors 0 and 1 are given to /dev/null and to stderr afterwards: whatever the application or a program that
+     * it starts prints lands in the log, and cannot break the channel.
      *
      * @param resource|null $output where printed text goes instead of stderr
      * @throws RelayException
@@ -48,10 +48,11 @@ final class Relay
     {
         $address = (string) \getenv('RR_RELAY');
         $pipes = $address === '' || $address === 'pipes';
-        $relay = $pipes ? self::pipes() : self::connect($address);
-        if ($pipes || $output !== null) {
-            self::replaceStandardStreams($output);
+        if ($address === '' && \stream_isatty(\STDIN)) {
+            throw new RelayException('this script is a worker: it is the server that starts it and talks to it');
         }
+        $relay = $pipes ? self::pipes() : self::connect($address);
+        self::replaceStandardStreams($output);
         return $relay;
     }
 
@@ -75,7 +76,7 @@ final class Relay
         $in = \fopen('php://fd/0', 'r');
         $out = \fopen('php://fd/1', 'w');
         if ($in === false || $out === false) {
-            throw new RelayException('stdin and stdout are not open: this script is meant to be started by the server');
+            throw new RelayException('stdin or stdout is not open');
         }
         return new self($in, $out);
     }

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use http::Request;
 use nix::sys::signal::Signal;
+use rr_tests::room::free_port;
 use rr_tests::wait::SOON;
 use rr_tests::{Room, Server, bin, eventually, process};
 use serde_json::{Value, json};
@@ -254,6 +255,31 @@ fn a_fresh_process_for_each_request_if_wanted() {
         for _ in 0..5 {
             assert_eq!(server.client().get("/").text(), "1");
         }
+    }
+}
+
+#[test]
+fn sockets_as_relay() {
+    let room = Room::new();
+    let unix = format!("unix://{}", room.file("relay.sock").display());
+    for relay in [unix, format!("tcp://127.0.0.1:{}", free_port())] {
+        let room = Room::new();
+        let autoload = bin::repository().join("php/autoload.php");
+        let source = "echo 'printed'; return Rr\\Http\\Response::text(strrev($request->body));";
+        let source = format!(
+            "<?php require '{}'; Rr\\Http\\HttpWorker::fromEnvironment()->serve(function ($request) {{ {source} }});",
+            autoload.display()
+        );
+        let command = json!(["php", room.write("worker.php", source)]);
+        let settings = json!({"server": {"command": command, "relay": relay}});
+        let server = Server::http_in(room, settings);
+        let large = "abc".repeat(100_000);
+        for _ in 0..3 {
+            let reply = server.client().post("/", "text/plain", large.clone());
+            assert_eq!(reply.text(), "cba".repeat(100_000));
+        }
+        server.wait_log("printed");
+        assert!(server.stop().success(), "{}", server.log());
     }
 }
 

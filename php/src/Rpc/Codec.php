@@ -4,12 +4,10 @@ declare(strict_types=1);
 
 namespace Rr\Rpc;
 
-use Rr\Frame;
-
-/** How the argument and the result of a call are encoded. */
+/** How the argument and the result of a call are encoded: the flag of the frame. */
 enum Codec: int
 {
-    case Raw = Frame::RAW;
-    case Json = Frame::JSON;
-    case Proto = Frame::PROTO;
+    case Raw = 0x04;
+    case Json = 0x08;
+    case Proto = 0x80;
 }
