@@ -26,6 +26,8 @@ const SPECIAL: [bool; 256] = {
     special
 };
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 fn valid(mut bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
     while let Some(at) = bytes.iter().position(|&byte| SPECIAL[usize::from(byte)]) {
         let (plain, rest) = bytes.split_at(at);
@@ -42,7 +44,14 @@ fn valid(mut bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
             [b'\t'] => out.write_all(br"\t")?,
             [0xe2, 0x80, 0xa8] => out.write_all(br"\u2028")?,
             [0xe2, 0x80, 0xa9] => out.write_all(br"\u2029")?,
-            [byte] => write!(out, "\\u{byte:04x}")?,
+            [byte] => out.write_all(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 15)],
+            ])?,
             _ => out.write_all(special)?,
         }
         bytes = rest;
