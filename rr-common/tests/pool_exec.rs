@@ -8,27 +8,39 @@ use common::*;
 use rr_common::pool::{Body, ExecError, Payload};
 use std::{io::Write, time::Duration};
 
+/// POOL-16 besides: what is told of the workers.
 #[tokio::test]
 async fn a_thousand_requests_are_answered_by_the_same_two_workers() {
-    let pool = pool(2, |_| ()).await;
-    let before: Vec<u32> = pool.workers().iter().map(|worker| worker.pid).collect();
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..1000 {
-        let pool = pool.clone();
-        tasks.spawn(async move { assert_eq!(text(&pool, &format!("echo {n}")).await, format!("echo {n}")) });
+    for (threads, pipeline) in [(0, 1), (1, 1), (2, 1), (1, 2), (2, 2)] {
+        let runtimes = runtimes(threads);
+        let pool = pool(2, |options| {
+            options.runtimes = runtimes.clone();
+            options.pool.pipeline = pipeline;
+        })
+        .await;
+        let before: Vec<u32> = pool.workers().iter().map(|worker| worker.pid).collect();
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..1000 {
+            let pool = pool.clone();
+            let task = async move { assert_eq!(text(&pool, &format!("echo {n}")).await, format!("echo {n}")) };
+            match runtimes.get(n % threads.max(1)) {
+                Some(runtime) => tasks.spawn_on(task, runtime),
+                None => tasks.spawn(task),
+            };
+        }
+        while let Some(result) = tasks.join_next().await {
+            result.unwrap();
+        }
+        let after = pool.workers();
+        assert_eq!(after.iter().map(|worker| worker.pid).collect::<Vec<_>>(), before);
+        assert_eq!(after.iter().map(|worker| worker.execs).sum::<u64>(), 1000);
+        assert!(
+            after
+                .iter()
+                .all(|worker| worker.status == 1 && worker.memory > 1_000_000)
+        );
+        stop(&pool).await;
     }
-    while let Some(result) = tasks.join_next().await {
-        result.unwrap();
-    }
-    let after = pool.workers();
-    assert_eq!(after.iter().map(|worker| worker.pid).collect::<Vec<_>>(), before);
-    assert_eq!(after.iter().map(|worker| worker.execs).sum::<u64>(), 1000);
-    assert!(
-        after
-            .iter()
-            .all(|worker| worker.status == 1 && worker.memory > 1_000_000)
-    );
-    stop(&pool).await;
 }
 
 #[tokio::test]

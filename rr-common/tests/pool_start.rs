@@ -200,3 +200,32 @@ async fn what_does_not_heed_the_stop_is_killed_at_the_deadline() {
     assert!(running.await.unwrap().is_err());
     assert!(pids.into_iter().all(|pid| !alive(pid)));
 }
+
+/// Only root can change the user: elsewhere the refusal is what is tested.
+#[tokio::test]
+async fn workers_run_as_the_configured_user() {
+    use std::os::unix::fs::PermissionsExt;
+    // A place that everybody may read.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let worker = dir.path().join("worker.php");
+    std::fs::copy(script("worker.php"), &worker).unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    for relay in ["pipes".to_owned(), format!("unix://{}/rr.sock", dir.path().display())] {
+        let result = try_pool(1, |options| {
+            options.server.command = CommandLine(vec!["php".into(), worker.display().to_string()]);
+            options.server.user = "nobody".into();
+            options.server.relay = relay;
+        })
+        .await;
+        if nix::unistd::geteuid().is_root() {
+            let pool = result.unwrap();
+            let expected = format!("{0} {1} {1}", nobody.uid, nobody.gid);
+            assert_eq!(text(&pool, "uid").await, expected);
+            stop(&pool).await;
+        } else {
+            let text = result.unwrap_err().0;
+            assert!(text.contains("only if the server runs as root"), "{text}");
+        }
+    }
+}

@@ -26,6 +26,8 @@ mod plan;
 mod queue;
 mod reader;
 mod rules;
+#[cfg(test)]
+mod scenarios;
 mod shared;
 mod state;
 mod streaming;

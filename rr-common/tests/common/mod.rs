@@ -11,6 +11,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+use tokio::runtime::Handle;
 
 pub fn script(name: &str) -> String {
     format!("{}/tests/php/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -43,6 +44,23 @@ pub async fn try_pool(workers: u64, change: impl FnOnce(&mut Options)) -> Result
     let mut options = options(workers);
     change(&mut options);
     Pool::start(options).await
+}
+
+/// Runtimes on threads of their own, as a plugin has them; they live as long as the test.
+pub fn runtimes(count: usize) -> Vec<Handle> {
+    let start = |_| {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            sender.send(runtime.handle().clone()).unwrap();
+            runtime.block_on(std::future::pending::<()>());
+        });
+        receiver.recv().unwrap()
+    };
+    (0..count).map(start).collect()
 }
 
 pub fn payload(body: &str) -> Payload {

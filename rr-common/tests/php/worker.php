@@ -157,12 +157,15 @@ while (true) {
             send(frame('', 'one') . frame('', 'two'));
             break;
         case 'stderr':
-            fwrite(STDERR, $argument . "\n");
+            fwrite(STDERR, $argument === 'long' ? json_encode(['trace' => str_repeat('t', 100000)]) . "\n" : $argument . "\n");
             send(frame('', 'ok'));
             break;
         case 'hoard':
             $hoard[] = str_repeat('h', 1024 * 1024 * (int) $argument);
             send(frame('', (string) getmypid()));
+            break;
+        case 'uid':
+            send(frame('', posix_geteuid() . ' ' . posix_getegid() . ' ' . implode(',', posix_getgroups())));
             break;
         case 'served':
             send(frame('', (string) $served));

@@ -1,0 +1,164 @@
+//! The decisions in single situations, each in the model's world.
+
+#![allow(clippy::unwrap_used)]
+
+use super::{
+    model::{Step, World, rules},
+    rules::{Rules, Scale},
+};
+use std::time::Duration;
+
+fn booted(rules: Rules) -> World {
+    let mut world = World::new(rules);
+    while !world.booting.is_empty() {
+        world.step(Step::BootSucceeds(0));
+    }
+    world
+}
+
+/// POOL-04: a worker at its limit serves on until the new one is ready, and no request waits for that.
+#[test]
+fn a_worker_at_its_limit_serves_until_it_is_replaced() {
+    let mut world = booted(Rules {
+        workers: 1,
+        max_jobs: Some(2),
+        ..rules()
+    });
+    for _ in 0..3 {
+        world.step(Step::Submit);
+        world.step(Step::Answer(0));
+    }
+    assert_eq!((world.booting.len(), world.core.idle.len()), (1, 1));
+    assert_eq!(world.ledger.borrow().resolved.len(), 3);
+    world.step(Step::BootSucceeds(0));
+    assert_eq!(world.core.serving, 1);
+    assert_eq!(world.processes.values().filter(|(_, process)| process.told).count(), 1);
+    world.calm_down();
+}
+
+/// A worker that should serve one request never serves two.
+#[test]
+fn max_jobs_of_one_is_exact() {
+    let mut world = booted(Rules {
+        workers: 1,
+        max_jobs: Some(1),
+        ..rules()
+    });
+    for _ in 0..20 {
+        world.step(Step::Submit);
+    }
+    for _ in 0..100 {
+        world.step(Step::Answer(0));
+        world.step(Step::BootSucceeds(0));
+        assert!(world.core.slots.iter().all(|(_, slot)| slot.served <= 1));
+    }
+    assert_eq!(world.ledger.borrow().resolved.len(), 20);
+}
+
+/// POOL-07: only exec_ttl ends a running request, and a frame behind it goes to another worker.
+#[test]
+fn exec_ttl_fails_the_running_request_only() {
+    let mut world = booted(Rules {
+        workers: 1,
+        depth: 2,
+        exec_ttl: Some(Duration::from_secs(1)),
+        ..rules()
+    });
+    world.step(Step::Submit);
+    world.step(Step::Answer(0));
+    for _ in 0..2 {
+        world.step(Step::Submit);
+    }
+    assert_eq!(world.core.running, 2);
+    world.step(Step::Time(999));
+    assert_eq!(world.core.running, 2);
+    world.step(Step::Time(1));
+    assert_eq!((world.core.running, world.core.queue.len()), (0, 1));
+    assert_eq!(world.ledger.borrow().resolved.get(&1), Some(&"error"));
+    world.calm_down();
+    assert_eq!(world.ledger.borrow().resolved.get(&2), Some(&"answer"));
+}
+
+/// No alarm rings while nothing is to be watched.
+#[test]
+fn at_rest_no_alarm_is_set() {
+    let mut world = booted(Rules {
+        exec_ttl: Some(Duration::from_secs(1)),
+        ..rules()
+    });
+    world.step(Step::Submit);
+    world.step(Step::Answer(0));
+    world.step(Step::Time(2000));
+    assert_eq!(world.core.alarm, None);
+}
+
+/// The retry of a failed start waits longer each time, and never gives up.
+#[test]
+fn failing_starts_back_off() {
+    let mut world = booted(Rules { workers: 1, ..rules() });
+    world.step(Step::Submit);
+    world.step(Step::Dies(0, false));
+    assert_eq!(world.booting.len(), 1, "the first replacement is started at once");
+    for wait in [0, 100, 200, 400, 800, 1000, 1000] {
+        world.step(Step::BootFails(0));
+        if wait > 0 {
+            world.step(Step::Time(wait - 1));
+            assert!(world.booting.is_empty(), "before {wait} ms");
+            world.step(Step::Time(1));
+        }
+        assert_eq!(world.booting.len(), 1, "after {wait} ms");
+    }
+    world.calm_down();
+}
+
+/// POOL-12: workers are added while requests wait, and removed one by one.
+#[test]
+fn scaling_follows_the_queue() {
+    let scale = Scale {
+        most: 3,
+        step: 2,
+        idle: Duration::from_secs(5),
+        after: Duration::from_millis(50),
+    };
+    let mut world = booted(Rules {
+        workers: 1,
+        scale: Some(scale),
+        ..rules()
+    });
+    for _ in 0..20 {
+        world.step(Step::Submit);
+    }
+    world.step(Step::Time(49));
+    assert_eq!(world.core.extra, 0);
+    world.step(Step::Time(1));
+    assert_eq!((world.core.extra, world.booting.len()), (2, 2));
+    world.step(Step::Time(500));
+    assert_eq!(world.core.extra, 2, "more only when those are there");
+    world.step(Step::BootSucceeds(0));
+    world.step(Step::BootSucceeds(0));
+    world.step(Step::Time(1));
+    assert_eq!(world.core.extra, 3);
+    world.calm_down();
+    for left in [2, 1, 0, 0] {
+        world.step(Step::Time(if left == 2 { 5000 } else { 1000 }));
+        assert_eq!(world.core.extra, left);
+    }
+}
+
+/// POOL-14: a reset keeps the capacity, and a new version that does not start takes nothing away.
+#[test]
+fn a_reset_never_lowers_the_capacity() {
+    let mut world = booted(Rules { workers: 5, ..rules() });
+    world.step(Step::Reset);
+    for _ in 0..5 {
+        assert!(world.core.serving == 5 && !world.booting.is_empty() && world.booting.len() <= 2);
+        world.step(Step::BootFails(0));
+        world.step(Step::Time(1000));
+    }
+    while world.core.outdated() > 0 {
+        world.step(Step::BootSucceeds(0));
+        assert!(world.core.serving >= 5);
+        world.step(Step::Time(1000));
+    }
+    world.calm_down();
+}
