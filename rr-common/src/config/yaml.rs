@@ -17,7 +17,7 @@ use std::{
 
 /// Deepest nesting of a configuration file.
 pub(super) const MAX_DEPTH: usize = 64;
-/// Largest tree that aliases may expand a file to, in bytes, roughly.
+/// Largest sum of what anchors and aliases copy, in bytes, roughly.
 const MAX_EXPANDED: usize = 16 << 20;
 
 /// A list or mapping that is not yet complete.
@@ -86,14 +86,7 @@ impl Builder<'_> {
                         "an alias stands inside the value that its anchor names",
                     )
                 })?;
-                self.expanded += weight(&node);
-                if self.expanded > MAX_EXPANDED {
-                    return Err(Diagnostic::file(
-                        &**self.file,
-                        line,
-                        "the aliases of this file expand to too much data",
-                    ));
-                }
+                self.charge(&node, line)?;
                 self.complete(Node::new(node.value, origin), 0, false)
             }
             Event::SequenceStart(_, anchor, _) => self.begin(
@@ -156,9 +149,20 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Counts a copy, of an anchored value or for an alias: both can multiply a small file.
+    fn charge(&mut self, node: &Node, line: u32) -> Result<(), Diagnostic> {
+        self.expanded += weight(node);
+        if self.expanded > MAX_EXPANDED {
+            let message = "the anchors and aliases of this file expand to too much data";
+            return Err(Diagnostic::file(&**self.file, line, message));
+        }
+        Ok(())
+    }
+
     /// Puts a complete value where it belongs: into the open list or mapping, or at the root.
     fn complete(&mut self, node: Node, anchor: usize, merge: bool) -> Result<(), Diagnostic> {
         if anchor > 0 {
+            self.charge(&node, node.origin.line)?;
             self.anchors.insert(anchor, node.clone());
         }
         let error = |line, message: String| Err(Diagnostic::file(&**self.file, line, message));

@@ -124,9 +124,12 @@ jobs: {pool: {<<: [*pool, *more]}}
     }
     let found = errors(".rr.yaml", &bomb).join("\n");
     assert!(
-        found.contains("the aliases of this file expand to too much data"),
+        found.contains("anchors and aliases of this file expand to too much data"),
         "{found}"
     );
+    let anchored = (0..50).fold("1,".repeat(20_000), |inner, n| format!("&n{n} [{inner}]"));
+    let found = errors(".rr.yaml", &format!("a: {anchored}")).join("\n");
+    assert!(found.contains("expand to too much data"), "{found}");
     let deep = format!("version: '3'\na: {}{}", "[".repeat(100), "]".repeat(100));
     assert!(errors(".rr.yaml", &deep)[0].starts_with(".rr.yaml:2: nested deeper than 64 levels"));
     let own = "version: '3'\na: &a [*a]\n";
