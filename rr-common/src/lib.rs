@@ -7,6 +7,7 @@
 //! - [`config`]: `.rr.yaml` and `rr.toml`: loading, checking, the typed sections
 //! - [`control`]: the contract `rr.control.v1` between supervisor and plugins
 //! - [`listen`]: addresses and listening sockets, inherited or bound
+//! - [`memory`]: giving back what only the start needed
 //! - [`plugin`]: `run()`, what every plugin's `main` calls
 //! - [`shutdown`]: begin, force, done
 //! - [`telemetry`]: log lines and metrics
@@ -15,6 +16,7 @@ pub mod config;
 pub mod control;
 pub mod frame;
 pub mod listen;
+pub mod memory;
 pub mod plugin;
 pub mod pool;
 pub mod relay;

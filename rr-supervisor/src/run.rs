@@ -104,6 +104,7 @@ impl Run {
                         tracing::warn!(target: "supervisor", %error, "sdnotify failed");
                     }
                     notice(Notice::Ready, &self.fleet);
+                    rr_common::memory::settle();
                     continue;
                 }
                 Some(Next::Again) => continue,

@@ -44,6 +44,7 @@ impl<P: Plugin> Life<P> {
         tokio::select! {
             started = P::start(context) => {
                 slot.put(started?).await;
+                crate::memory::settle();
                 Ok(Begun::Ready(Self { slot, frames }))
             }
             _ = stop.begun() => Ok(Begun::Stopped),
