@@ -68,7 +68,11 @@ mod tests {
     fn the_process_lives_on_with_less_memory() {
         let resident = || {
             let status = fs::read_to_string("/proc/self/status").unwrap();
-            let line = status.lines().find(|line| line.starts_with("RssFile:")).unwrap().to_owned();
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("RssFile:"))
+                .unwrap()
+                .to_owned();
             line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
         };
         let before = resident();
