@@ -77,9 +77,15 @@ final class Frame
     /** A worker's answer: one option, the length of the context. */
     public static function answer(string $context, string $body, int $flags, int $stream = 0): string
     {
+        return self::answerHead($context, \strlen($body), $flags, $stream) . $body;
+    }
+
+    /** An answer up to its body, for bodies that are too large to copy. */
+    public static function answerHead(string $context, int $bodyLength, int $flags, int $stream = 0): string
+    {
         $split = \strlen($context);
-        $head = \pack('CCV', 0x14, $flags, $split + \strlen($body));
-        return $head . \pack('VvV', \crc32($head), $stream, $split) . $context . $body;
+        $head = \pack('CCV', 0x14, $flags, $split + $bodyLength);
+        return $head . \pack('VvV', \crc32($head), $stream, $split) . $context;
     }
 
     /** An RPC request or answer: two options, the sequence id and the length of the method's name. */

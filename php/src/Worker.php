@@ -24,6 +24,9 @@ final class Worker
     /** The answer with which a worker asks to be replaced, byte for byte as the server expects it. */
     private const REPLACE_ME = '{"stop":true}';
 
+    /** A body from this length on is written by itself: that costs a system call, but no copy. */
+    private const LARGE = 256 * 1024;
+
     /** Requests that came while a stream was looked after. */
     private array $queued = [];
     /** The server has said stop, or has closed. */
@@ -72,7 +75,14 @@ final class Worker
      */
     public function answer(string $context, string $body, bool $more = false): void
     {
-        $this->relay->write(Frame::answer($context, $body, $this->codec, $more ? Frame::STREAM : 0));
+        $length = \strlen($body);
+        $head = Frame::answerHead($context, $length, $this->codec, $more ? Frame::STREAM : 0);
+        if ($length < self::LARGE) {
+            $this->relay->write($head . $body);
+        } else {
+            $this->relay->write($head);
+            $this->relay->write($body);
+        }
     }
 
     /**

@@ -206,6 +206,15 @@ return [
         same('{"stop":true}', $peer->frame()->payload());
         same(0, $peer->end());
     },
+    'without pcntl it says what to do, and that works' => static function () use ($get): void {
+        $command = [__DIR__ . '/../bin/rr-classic', __DIR__ . '/classic/index.php'];
+        $peer = Peer::start([\PHP_BINARY, '-d', 'disable_functions=pcntl_exec', ...$command]);
+        same(1, $peer->end());
+        same(1, \preg_match('/"-d", "(disable_functions=[\w,]+)"/', $peer->errors(), $match));
+        $peer = Peer::start([\PHP_BINARY, '-d', $match[1], ...$command]);
+        same(404, $peer->get($get('/headers'))->status);
+        same(0, $peer->end());
+    },
     'a missing script is said so' => static function () use ($start): void {
         $peer = $start('none.php');
         \usleep(1000);

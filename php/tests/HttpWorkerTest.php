@@ -118,6 +118,12 @@ return [
         same($pid, $peer->get(request_message('GET', 'http://h/pid'))->body);
         same(0, $peer->end());
     },
+    'a large answer' => static function (): void {
+        $peer = Peer::start([\PHP_BINARY, __DIR__ . '/Support/http-worker.php']);
+        same(true, $peer->get(request_message('GET', 'http://h/large'))->body === \str_repeat('l', 3_000_000));
+        same((string) $peer->pid(), $peer->get(request_message('GET', 'http://h/pid'))->body);
+        same(0, $peer->end());
+    },
     'what is printed goes to stderr' => static function (): void {
         $peer = Peer::start([\PHP_BINARY, __DIR__ . '/Support/http-worker.php']);
         same('printed', $peer->get(request_message('GET', 'http://h/print'))->body);

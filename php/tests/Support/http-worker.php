@@ -15,6 +15,7 @@ HttpWorker::fromEnvironment()->serve(static fn (Request $request): Response|stri
         yield 'first';
         throw new \RuntimeException('thrown on purpose');
     })()),
+    '/large' => \str_repeat('l', 3_000_000),
     '/print' => printed(),
     '/exit' => exit(0),
     '/memory' => \str_repeat('x', 1 << 26),
