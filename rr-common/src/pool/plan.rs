@@ -37,9 +37,9 @@ impl<W: Member, J: Request> Core<W, J> {
         self.wake = false;
         self.alarm = None;
         self.kill_overdue(now);
+        self.finish_closing();
         self.expire_waiting(now);
         self.scale(now);
-        self.finish_closing();
         self.shed();
         let tick = self.tick(now);
         let boots = self.boots(now);
