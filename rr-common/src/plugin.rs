@@ -9,7 +9,6 @@
 mod alone;
 mod frames;
 mod life;
-mod metrics;
 mod service;
 mod slot;
 mod supervised;

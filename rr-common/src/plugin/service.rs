@@ -2,13 +2,13 @@
 
 use super::{
     CallError, Plugin,
-    metrics::pool_metrics,
     slot::{Absent, Slot},
 };
 use crate::{
     control::v1::{self, plugin_server},
     pool::{Pool, WorkerInfo},
     shutdown::Stopper,
+    telemetry::metrics::Exposition,
 };
 use bytes::Bytes;
 use std::{
@@ -141,11 +141,13 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
 
     async fn metrics(&self, _: Request<v1::MetricsRequest>) -> Answer<v1::MetricsResponse> {
         let text = self.slot.ask(async |plugin: &P| {
-            let mut text = plugin.metrics();
-            for (name, pool) in plugin.pools() {
-                pool_metrics(&mut text, name, &pool.workers());
+            let pools = plugin.pools();
+            let mut series = Exposition::default();
+            if !pools.is_empty() {
+                let workers: Vec<_> = pools.iter().flat_map(|(_, pool)| pool.workers()).collect();
+                series.workers(P::NAME, &workers);
             }
-            text
+            plugin.metrics() + &series.finish()
         });
         Ok(Response::new(v1::MetricsResponse { text: text.await? }))
     }

@@ -11,6 +11,10 @@ use std::time::Duration;
 /// The content type of [`Exposition`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
+/// States of a worker, as RoadRunner numbers them.
+const READY: u8 = 1;
+const WORKING: u8 = 2;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -138,12 +142,12 @@ impl Exposition {
         self.line("_count", labels, None, total);
     }
 
-    /// The series that every plugin with workers has, under the reference's names.
+    /// The series that every plugin with workers has, under the reference's names: all its pools together.
     pub fn workers(&mut self, plugin: &str, workers: &[WorkerInfo]) {
         // The reference calls this one plugin's series after the product.
         let prefix = if plugin == "centrifuge" { "centrifugo" } else { plugin };
-        let count = |state: &str| workers.iter().filter(|worker| worker.status_text == state).count();
-        let (ready, working) = (count("ready"), count("working"));
+        let count = |state: u8| workers.iter().filter(|worker| worker.status == state).count();
+        let (ready, working) = (count(READY), count(WORKING));
         let numbers = [
             ("total_workers", "Workers of the plugin", workers.len() as u64),
             (
@@ -206,10 +210,10 @@ mod tests {
     use super::*;
     use std::time::SystemTime;
 
-    fn worker(pid: u32, status_text: &'static str, memory: u64) -> WorkerInfo {
+    fn worker(pid: u32, status: u8, status_text: &'static str, memory: u64) -> WorkerInfo {
         WorkerInfo {
             pid,
-            status: 0,
+            status,
             status_text,
             execs: 0,
             created: SystemTime::UNIX_EPOCH,
@@ -222,9 +226,9 @@ mod tests {
     #[test]
     fn worker_series_have_the_reference_names() {
         let workers = [
-            worker(4704, "ready", 1000),
-            worker(4705, "working", 2000),
-            worker(4706, "killing", 3),
+            worker(4704, 1, "ready", 1000),
+            worker(4705, 2, "working", 2000),
+            worker(4706, 9, "killing", 3),
         ];
         let mut text = Exposition::default();
         text.workers("http", &workers);

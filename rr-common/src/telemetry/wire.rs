@@ -62,3 +62,38 @@ pub(crate) fn split(line: &[u8], ending: &str) -> Vec<Box<[u8]>> {
     };
     pieces.enumerate().map(datagram).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken_apart_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(datagram) = parse(&bytes) {
+                prop_assert_eq!(1 + datagram.logger.len() + datagram.text.len(), bytes.len());
+                prop_assert!(datagram.logger.len() <= NAME);
+            }
+        }
+
+        #[test]
+        fn the_parts_of_a_long_line_are_the_line(logger in ".{0,80}", length in 0..3 * DATAGRAM) {
+            let mut line = Vec::new();
+            begin(&mut line, &logger);
+            let text: Vec<u8> = (0..length).map(|index| index as u8).collect();
+            line.extend_from_slice(&text);
+            let parts = split(&line, "\n");
+            let mut joined = Vec::new();
+            for (index, part) in parts.iter().enumerate() {
+                prop_assert!(part.len() <= DATAGRAM);
+                let datagram = parse(part).unwrap();
+                prop_assert_eq!((datagram.rest, datagram.more), (index > 0, index + 1 < parts.len()));
+                prop_assert!(logger.as_bytes().starts_with(datagram.logger));
+                joined.extend_from_slice(datagram.text);
+            }
+            prop_assert!(joined == text);
+        }
+    }
+}
