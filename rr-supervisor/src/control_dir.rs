@@ -234,11 +234,14 @@ fn has_live_socket(dir: &Path) -> bool {
     sockets(dir).iter().any(|socket| UnixStream::connect(socket).is_ok())
 }
 
+/// Removes all sockets, and the users' directories when nothing else is in them.
 fn remove_sockets(dir: &Path) {
     for socket in sockets(dir) {
         let _ = fs::remove_file(&socket);
-        if let Some(parent) = socket.parent().filter(|parent| *parent != dir) {
-            let _ = fs::remove_dir(parent);
+    }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }
@@ -273,6 +276,8 @@ mod tests {
         ));
         let path = first.path().to_owned();
         let _socket = UnixListener::bind(first.socket()).unwrap();
+        // A plugin of another user has a directory of its own, and has removed its socket.
+        fs::create_dir(path.join("http")).unwrap();
         drop(first);
         assert!(!path.exists(), "it is removed at the end");
         assert!(ControlDir::open(&control, &who, &Access::default()).is_ok());
