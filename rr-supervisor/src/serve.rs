@@ -152,6 +152,8 @@ pub(crate) async fn serve(
         notify,
         grace: loaded.config.endure.grace_period.get(),
     };
+    // What the plugins need of it has been encoded.
+    drop(loaded);
     Ok(run.until_the_end(notice).await?)
 }
 
