@@ -64,6 +64,17 @@ macro_rules! each {
     };
 }
 
+impl Socket {
+    /// Ready when there is something to read, be it the end. It looks instead of asking for readiness, which the runtime
+    /// assumes of a new socket. (A Unix socket cannot be looked at; its clients are proxies that send at once.)
+    pub(crate) fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map_ok(drop),
+            Self::Unix(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 impl Io {
     pub(crate) fn new(transport: Transport, connection: Arc<Connection>, interim: Arc<Interim>) -> Self {
         Self {

@@ -8,7 +8,13 @@ use crate::{
     watch::Watch,
 };
 use bytes::Bytes;
-use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::ready};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 
@@ -18,14 +24,19 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Serves one connection until it ends, or until the watch closes it.
 pub(crate) async fn serve(connection: Arc<Connection>, watch: Arc<Watch>, socket: Socket, tls: Option<TlsAcceptor>) {
     let _listed = watch.list(&connection);
-    connection.supervise(speak(connection.clone(), socket, tls)).await;
+    let work = async {
+        first_byte(&connection, &socket).await;
+        // Boxed, so that a connection that has said nothing yet is small.
+        Box::pin(speak(connection.clone(), socket, tls)).await;
+    };
+    connection.supervise(work).await;
 }
 
 async fn speak(connection: Arc<Connection>, socket: Socket, tls: Option<TlsAcceptor>) {
     let sniff = tls.is_none() && connection.app.settings.h2c;
     let (transport, mut framed) = match tls {
         None => (Transport::Plain(socket), false),
-        // Boxed, as HTTP/2 below: a plain connection, of which there may be many, should not carry their state.
+        // Boxed, as HTTP/2 below: a connection of HTTP/1.1 should not carry their state.
         Some(acceptor) => match Box::pin(acceptor.accept(socket)).await {
             Ok(stream) => {
                 let framed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -48,6 +59,16 @@ async fn speak(connection: Arc<Connection>, socket: Socket, tls: Option<TlsAccep
         true => Box::pin(http2::serve(connection, io)).await,
         false => http1::serve(connection, interim, io).await,
     }
+}
+
+/// Waits until the client sends something. Before that a connection costs no buffers.
+async fn first_byte(connection: &Connection, socket: &Socket) {
+    poll_fn(|cx| match connection.should_end() {
+        true => Poll::Ready(()),
+        // An error shows at the first read.
+        false => socket.poll_first_byte(cx).map(drop),
+    })
+    .await;
 }
 
 /// Reads until it is clear whether a client speaks HTTP/2 without having asked. What was read is put back.
