@@ -10,7 +10,7 @@ use crate::{
     request::{self, Surroundings},
     response,
     settings::Settings,
-    stream::{Streamed, pull},
+    stream::Streamed,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header, request::Parts};
@@ -177,19 +177,22 @@ impl Exchange {
             if !status.is_informational() {
                 return self.compose(status, headers, answer, read).await;
             }
-            hints.send(status, &headers).await;
+            // To switch protocols is not ours to offer.
+            if status != StatusCode::SWITCHING_PROTOCOLS {
+                hints.send(status, &headers).await;
+            }
             match answer.more.take() {
                 // An interim answer that nothing follows: the final one is implied.
                 None => return self.compose(StatusCode::OK, headers, answer, read).await,
-                Some(more) => match pull(more).await {
-                    (more, Some(Ok(next))) => {
+                Some(mut more) => match more.next().await {
+                    Some(Ok(next)) => {
                         answer = Answer {
-                            more: next.more.or(Some(more)),
+                            more: Some(more),
                             ..next
                         }
                     }
-                    (_, None) => return self.compose(StatusCode::OK, headers, answer, read).await,
-                    (_, Some(Err(error))) => {
+                    None => return self.compose(StatusCode::OK, headers, answer, read).await,
+                    Some(Err(error)) => {
                         let response = errors::not_executed(app, &error, self.started);
                         finish(self.log, &response, read);
                         return response;
@@ -212,15 +215,15 @@ impl Exchange {
             log.answered(status.as_u16(), read);
         }
         let trailers = split_trailers(&mut headers);
-        let mut rest = answer.more.map(pull);
-        if let Some(pulled) = &mut rest {
-            match poll_fn(|cx| Poll::Ready(pulled.as_mut().poll(cx))).await {
+        let rest = match answer.more {
+            None => None,
+            Some(mut more) => match poll_fn(|cx| Poll::Ready(more.poll_next(cx))).await {
                 // A stream that is complete already is an answer like any other.
-                Poll::Ready((_, None)) => rest = None,
-                Poll::Ready(next) => rest = Some(Box::pin(std::future::ready(next))),
-                Poll::Pending => {}
-            }
-        }
+                Poll::Ready(None) => None,
+                Poll::Ready(next) => Some((more, next)),
+                Poll::Pending => Some((more, None)),
+            },
+        };
         let body = match (rest, trailers) {
             (None, None) => {
                 if let Some(log) = log {

@@ -90,11 +90,15 @@ pub(crate) fn settle(method: &Method, status: StatusCode, headers: &mut HeaderMa
         return Reply::Empty;
     }
     let head = method == Method::HEAD;
-    match &body {
+    match &mut body {
         // The length that the same GET would have may be all that PHP tells.
-        Reply::Empty if head => keep_length(headers),
+        Reply::Empty if head => drop(keep_length(headers)),
         Reply::Empty | Reply::Full(_) => drop(headers.remove(header::CONTENT_LENGTH)),
-        Reply::Stream(_) => keep_length(headers),
+        Reply::Stream(stream) => {
+            if let Some(length) = keep_length(headers) {
+                stream.promise(length);
+            }
+        }
     }
     let beginning = body.beginning();
     if !beginning.is_empty()
@@ -107,7 +111,7 @@ pub(crate) fn settle(method: &Method, status: StatusCode, headers: &mut HeaderMa
 }
 
 /// A length that PHP promises is kept if it is one.
-fn keep_length(headers: &mut HeaderMap) {
+fn keep_length(headers: &mut HeaderMap) -> Option<u64> {
     let one = {
         let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
         let valid = values.next().and_then(length);
@@ -117,6 +121,7 @@ fn keep_length(headers: &mut HeaderMap) {
         Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
         None => drop(headers.remove(header::CONTENT_LENGTH)),
     }
+    one
 }
 
 fn length(value: &HeaderValue) -> Option<u64> {

@@ -9,14 +9,9 @@ use http::HeaderMap;
 use http_body::Frame;
 use rr_common::pool::{Answer, ExecError, Stream};
 use std::{
-    future::Future,
     io,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
-
-/// A wait for the next frame, which gives the stream back.
-pub(crate) type Pull = Pin<Box<dyn Future<Output = (Stream, Option<Result<Answer, ExecError>>)> + Send>>;
 
 /// The rest of a streamed answer.
 pub(crate) struct Streamed {
@@ -24,13 +19,16 @@ pub(crate) struct Streamed {
     source: Source,
     trailers: Option<HeaderMap>,
     sent: u64,
+    /// The length that PHP has promised.
+    length: Option<u64>,
     log: Option<Box<Record>>,
     _uploads: UploadGuard,
     activity: Activity,
 }
 
 enum Source {
-    Pulling(Pull),
+    /// The rest, and its next frame if that has been taken already.
+    Open(Stream, Option<Result<Answer, ExecError>>),
     Ended,
     Broken,
 }
@@ -43,20 +41,12 @@ impl std::fmt::Debug for Streamed {
     }
 }
 
-/// Asks for the next frame.
-pub(crate) fn pull(mut stream: Stream) -> Pull {
-    Box::pin(async move {
-        let next = stream.next().await;
-        (stream, next)
-    })
-}
-
 impl Streamed {
-    /// An answer whose head and first bytes are known, and the wait for the rest, if there is one; `log` is written when
-    /// it ends.
+    /// An answer whose head and first bytes are known, and the rest, if there is one, with its next frame if that is known
+    /// too; `log` is written when it ends.
     pub(crate) fn new(
         first: Bytes,
-        rest: Option<Pull>,
+        rest: Option<(Stream, Option<Result<Answer, ExecError>>)>,
         trailers: Option<HeaderMap>,
         log: Option<Box<Record>>,
         uploads: UploadGuard,
@@ -64,9 +54,10 @@ impl Streamed {
     ) -> Self {
         Self {
             first,
-            source: rest.map_or(Source::Ended, Source::Pulling),
+            source: rest.map_or(Source::Ended, |(rest, next)| Source::Open(rest, next)),
             trailers,
             sent: 0,
+            length: None,
             log,
             _uploads: uploads,
             activity,
@@ -83,22 +74,28 @@ impl Streamed {
         self.source = Source::Broken;
     }
 
+    /// After that many bytes nobody asks for more.
+    pub(crate) fn promise(&mut self, length: u64) {
+        self.length = Some(length);
+    }
+
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if !self.first.is_empty() {
             let first = std::mem::take(&mut self.first);
             return self.piece(first);
         }
-        while let Source::Pulling(pull) = &mut self.source {
-            let (stream, next) = ready!(pull.as_mut().poll(cx));
+        while let Source::Open(rest, next) = &mut self.source {
+            let next = match next.take() {
+                Some(next) => Some(next),
+                None => ready!(rest.poll_next(cx)),
+            };
             match next {
                 None => self.source = Source::Ended,
-                Some(Ok(answer)) if answer.flags == PROTO => {
-                    self.source = Source::Pulling(self::pull(stream));
-                    if !answer.body.is_empty() {
-                        return self.piece(answer.body);
-                    }
+                Some(Ok(answer)) if answer.flags != PROTO => {
+                    return self.broken(&format!("unknown payload type: {}", answer.flags));
                 }
-                Some(Ok(answer)) => return self.broken(&format!("unknown payload type: {}", answer.flags)),
+                Some(Ok(answer)) if answer.body.is_empty() => {}
+                Some(Ok(answer)) => return self.piece(answer.body),
                 Some(Err(error)) => return self.broken(&error.to_string()),
             }
         }
@@ -120,7 +117,8 @@ impl Streamed {
 
 impl Drop for Streamed {
     fn drop(&mut self) {
-        if let Source::Pulling(_) = self.source {
+        let complete = self.length.is_some_and(|length| self.sent >= length);
+        if matches!(self.source, Source::Open(..)) && !complete {
             tracing::error!(target: "http", peer = %self.activity.connection().peer, "write response (chunk) error: the client is gone");
         }
         if let Some(log) = self.log.take() {

@@ -2,6 +2,10 @@
 
 use super::ExecError;
 use bytes::Bytes;
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
 use tokio::sync::mpsc;
 
 /// Frames of a stream that may wait for their reader.
@@ -42,12 +46,19 @@ impl Stream {
 
     /// The next frame; `None` after the last one. An error ends the stream.
     pub async fn next(&mut self) -> Option<Result<Answer, ExecError>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same as a poll, for those who are polled themselves.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, ExecError>>> {
         if self.ended {
-            return None;
+            return Poll::Ready(None);
         }
-        let piece = self.pieces.recv().await;
+        let piece = ready!(self.pieces.poll_recv(cx));
         self.ended = piece.as_ref().is_none_or(|piece| piece.last || piece.item.is_err());
         // A stream that breaks off is never taken for a complete one.
-        Some(piece.map_or_else(|| Err(ExecError::Network("EOF".into())), |piece| piece.item))
+        Poll::Ready(Some(
+            piece.map_or_else(|| Err(ExecError::Network("EOF".into())), |piece| piece.item),
+        ))
     }
 }
