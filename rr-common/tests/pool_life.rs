@@ -92,10 +92,12 @@ async fn killed_workers_cost_their_own_request_only() {
 async fn max_jobs_replaces_workers_unnoticed() {
     let pool = pool(2, |options| options.pool.max_jobs = 20).await;
     let mut seen = BTreeSet::new();
-    for _ in 0..400 {
+    // How many requests that takes depends on how long a start takes: until then the old ones serve on.
+    let bound = Instant::now() + Duration::from_secs(20);
+    while seen.len() < 5 {
+        assert!(Instant::now() < bound, "{seen:?}");
         seen.insert(pid(&pool).await);
     }
-    assert!(seen.len() >= 5, "{seen:?}");
     stop(&pool).await;
 }
 
