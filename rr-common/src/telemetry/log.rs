@@ -243,18 +243,28 @@ impl Line<'_> {
 
     /// Writes the line.
     pub fn send(self) {
+        self.deliver(Sender::send);
+    }
+
+    /// Writes the line within a moment, together with others: for lines that come with every request. One that a `kill -9` of
+    /// this process overtakes is lost.
+    pub fn send_soon(self) {
+        self.deliver(Sender::send_soon);
+    }
+
+    fn deliver(self, send: fn(&Arc<Sender>, &[u8], &str)) {
         let logger = self.logger;
-        self.hand_over();
+        self.hand_over(send);
         match logger.sender.take_dropped() {
             0 => {}
             count => logger.tell_dropped(count),
         }
     }
 
-    fn hand_over(self) {
+    fn hand_over(self, send: fn(&Arc<Sender>, &[u8], &str)) {
         let ending = &self.channel.line_ending;
         let mut buffer = self.encoder.end(ending);
-        self.logger.sender.send(&buffer, ending);
+        send(&self.logger.sender, &buffer, ending);
         buffer.clear();
         if buffer.capacity() <= KEPT {
             SPARE.set(buffer);
@@ -275,7 +285,7 @@ impl Logger {
         line.encoder
             .message(b"log lines were dropped: the outputs did not keep up");
         line.encoder.int("dropped", count);
-        line.hand_over();
+        line.hand_over(Sender::send);
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod channel;
 mod encode;
+mod gather;
 mod level;
 pub mod log;
 pub mod metrics;

@@ -95,7 +95,7 @@ impl Outputs {
             }
             let output = &mut self.outputs[index];
             output.batch.extend_from_slice(line);
-            output.lines += 1;
+            output.lines += memchr::memchr_iter(b'\n', line).count().max(1) as u64;
         }
     }
 

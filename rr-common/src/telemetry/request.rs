@@ -58,7 +58,7 @@ impl Request<'_> {
             None => self.plain(&mut line),
             Some(access) => self.full(&mut line, access),
         }
-        line.send();
+        line.send_soon();
     }
 
     fn sentence(&self, line: &mut Line<'_>) {

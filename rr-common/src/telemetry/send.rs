@@ -4,6 +4,7 @@
 //! nothing waits any more; beyond that bound lines are dropped and counted. When nobody reads the socket any more
 //! (the supervisor is gone) lines go to a sink in this process that writes to stderr.
 
+use super::gather::{Gather, WAIT};
 use super::outputs::Outputs;
 use super::sink::Sink;
 use super::wire;
@@ -26,6 +27,7 @@ pub(crate) struct Sender {
     first: Way,
     /// Taken when the first way is broken; `None` if that cannot be set up either.
     fallback: OnceLock<Option<Way>>,
+    gathered: Mutex<Gather>,
     backlog: Mutex<Backlog>,
     /// Told when nothing waits any more.
     emptied: Condvar,
@@ -71,6 +73,7 @@ impl Sender {
         Arc::new(Self {
             first,
             fallback: OnceLock::new(),
+            gathered: Mutex::default(),
             backlog: Mutex::default(),
             emptied: Condvar::new(),
             waiting: AtomicBool::new(false),
@@ -79,21 +82,58 @@ impl Sender {
         })
     }
 
-    /// Sends a line that begins as [`wire::begin`] writes it and ends with `ending`.
+    /// Sends a line that begins as [`wire::begin`] writes it and ends with `ending`, behind those that have gathered.
     pub(crate) fn send(self: &Arc<Self>, line: &[u8], ending: &str) {
+        self.send_gathered();
         if self.finished.load(Ordering::Relaxed) {
             return to_stderr(line);
         }
         if line.len() > wire::DATAGRAM {
-            return self.enqueue(wire::split(line, ending));
+            return self.enqueue(wire::split(line, ending), 1);
         }
+        self.send_datagram(line, 1);
+    }
+
+    /// The same within a moment, so that lines that come meanwhile travel together. At once where no runtime could wait.
+    pub(crate) fn send_soon(self: &Arc<Self>, line: &[u8], ending: &str) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.send(line, ending);
+        };
+        if line.len() > wire::DATAGRAM || self.finished.load(Ordering::Relaxed) {
+            return self.send(line, ending);
+        }
+        let put = self.gathered().put(line);
+        if let Some((datagram, lines)) = put.full {
+            self.send_datagram(&datagram, lines);
+        }
+        if put.arm {
+            let this = Arc::clone(self);
+            runtime.spawn(async move {
+                tokio::time::sleep(WAIT).await;
+                let gathered = this.gathered().wait_is_over();
+                if let Some((datagram, lines)) = gathered {
+                    this.send_datagram(&datagram, lines);
+                }
+            });
+        }
+    }
+
+    fn send_gathered(self: &Arc<Self>) {
+        let gathered = self.gathered().take();
+        if let Some((datagram, lines)) = gathered {
+            self.send_datagram(&datagram, lines);
+        }
+    }
+
+    /// Sends a datagram of so many lines.
+    fn send_datagram(self: &Arc<Self>, datagram: &[u8], lines: u64) {
         if self.waiting.load(Ordering::Acquire) {
-            return self.enqueue(vec![line.into()]);
+            return self.enqueue(vec![datagram.into()], lines);
         }
-        match self.attempt(line) {
+        match self.attempt(datagram) {
             Some(Outcome::Sent) => {}
-            Some(Outcome::Full) => self.enqueue(vec![line.into()]),
-            Some(Outcome::Broken) | None => to_stderr(line),
+            Some(Outcome::Full) => self.enqueue(vec![datagram.into()], lines),
+            Some(Outcome::Broken) | None => to_stderr(datagram),
         }
     }
 
@@ -107,8 +147,9 @@ impl Sender {
 
     /// Sends what waits and closes the way, but waits not beyond the timeout; a sink in this process has written
     /// everything then. Later lines go straight to stderr.
-    pub(crate) fn finish(&self, timeout: Duration) {
+    pub(crate) fn finish(self: &Arc<Self>, timeout: Duration) {
         let deadline = Instant::now() + timeout;
+        self.send_gathered();
         let flushing = |backlog: &mut Backlog| backlog.flushing;
         let _ = self.emptied.wait_timeout_while(self.backlog(), timeout, flushing);
         self.finished.store(true, Ordering::Relaxed);
@@ -152,12 +193,16 @@ impl Sender {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts the datagrams of one line behind those that wait, all of them or none.
-    fn enqueue(self: &Arc<Self>, datagrams: Vec<Box<[u8]>>) {
+    fn gathered(&self) -> MutexGuard<'_, Gather> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts datagrams that hold so many lines (or together hold one) behind those that wait, all of them or none.
+    fn enqueue(self: &Arc<Self>, datagrams: Vec<Box<[u8]>>, lines: u64) {
         let mut backlog = self.backlog();
         let bytes: usize = datagrams.iter().map(|datagram| datagram.len()).sum();
         if backlog.bytes > 0 && backlog.bytes + bytes > BACKLOG {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.fetch_add(lines, Ordering::Relaxed);
             return;
         }
         if !backlog.flushing {
@@ -168,7 +213,7 @@ impl Sender {
                 .spawn(flush)
                 .is_err()
             {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+                self.dropped.fetch_add(lines, Ordering::Relaxed);
                 return;
             }
             backlog.flushing = true;

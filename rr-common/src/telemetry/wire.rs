@@ -1,6 +1,6 @@
 //! How a log line travels over a `SOCK_SEQPACKET` socket: `[1 byte: length of the logger's name, flags][name][text]`.
 //!
-//! One datagram is one line. A line that is longer than a datagram may be is cut into parts: all but the last say
+//! One datagram is one line, or several whole lines of one logger. A line that is longer than a datagram may be is cut into parts: all but the last say
 //! [`MORE`], all but the first say [`REST`]; the parts of one line follow each other, though whole lines may come
 //! between them.
 
