@@ -118,7 +118,12 @@ impl Run {
             let wake = self.fleet.wake();
             tokio::select! {
                 () = self.reaper.wait() => {
-                    for (pid, exit) in self.reaper.reap() {
+                    let ends = self.reaper.reap();
+                    // What a plugin said before its end is heard first: why it cannot start, above all.
+                    while let Ok(question) = self.questions.try_recv() {
+                        self.fleet.answer(question, Instant::now());
+                    }
+                    for (pid, exit) in ends {
                         self.fleet.ended(pid, exit, Instant::now());
                     }
                 }

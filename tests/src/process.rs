@@ -1,5 +1,6 @@
 //! Process trees as `/proc` shows them.
 
+use crate::wait::{SOON, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
@@ -47,6 +48,13 @@ pub fn alive(pid: u32) -> bool {
 /// Sends a signal; a process that is gone is no error.
 pub fn signal(pid: u32, signal: Signal) {
     let _gone_is_fine = kill(Pid::from_raw(pid.cast_signed()), signal);
+}
+
+/// Kills the process and returns when no thread of it is left: a connection that comes later can only meet its successor.
+pub fn kill_and_wait(pid: u32) {
+    signal(pid, Signal::SIGKILL);
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    eventually(SOON, || !alive(pid) && threads() <= 1);
 }
 
 /// The processor time that a process has used, in clock ticks.

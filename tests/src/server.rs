@@ -29,6 +29,12 @@ use std::time::Duration;
 /// Longer than any orderly stop: `endure.grace_period` is 30 s.
 const STOP_BOUND: Duration = Duration::from_secs(45);
 
+/// How long the last lines of a server that has ended may take to be read.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long after its first answer a server may take to say that it has started.
+const TOLD: Duration = Duration::from_secs(1);
+
 /// A running server.
 pub struct Server {
     child: Mutex<Child>,
@@ -103,6 +109,9 @@ impl Server {
             raw.closes_within(Duration::from_secs(1)) && raw.text().starts_with("HTTP/")
         });
         assert!(ready, "the server is not ready:\n{}", self.log());
+        // The port answers a moment before the server calls itself started, and until then a plugin's death ends the start.
+        // A silent server does not say it.
+        let _told = holds_within(TOLD, || self.log().contains("server started"));
     }
 
     /// A client for the HTTP port.
@@ -193,6 +202,8 @@ impl Server {
             status.is_some()
         });
         assert!(ended, "it runs on:\n{}", self.log());
+        // Its last words may still be on the way; a plugin that outlives it keeps the pipes open.
+        let _all_read = holds_within(LAST_WORDS, || Arc::strong_count(&self.log) == 1);
         status.unwrap()
     }
 }

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use nix::sys::signal::Signal;
 use rr_tests::{Raw, Server, eventually, process, wait::SOON};
 use serde_json::json;
 use std::{fs, net::TcpStream, time::Duration};
@@ -204,7 +203,7 @@ fn process_sockets(pid: u32) -> usize {
 fn a_killed_plugin_comes_back() {
     let server = Server::http(json!({}));
     let first = server.plugin("rr-http");
-    process::signal(first, Signal::SIGKILL);
+    process::kill_and_wait(first);
     let mut raw = Raw::connect(server.address());
     raw.send("GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert!(raw.read_to_end().ends_with("hello"), "{}", server.log());

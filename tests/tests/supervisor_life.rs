@@ -109,7 +109,7 @@ fn a_killed_plugin_is_restarted_and_no_connection_is_refused() {
         }
         for _ in 0..3 {
             let before = answering(&server);
-            process::signal(before, Signal::SIGKILL);
+            process::kill_and_wait(before);
             let after = answering(&server);
             assert_ne!(before, after);
             let seen = answers.load(Ordering::Relaxed);

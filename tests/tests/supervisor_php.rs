@@ -24,7 +24,7 @@ fn a_killed_plugin_leaves_no_php_and_is_back_at_once() {
     for _ in 0..3 {
         let (plugin, workers) = (server.plugin("rr-http"), server.workers());
         assert_eq!(workers.len(), 2);
-        process::signal(plugin, Signal::SIGKILL);
+        process::kill_and_wait(plugin);
         // This request waits in the kernel's queue until the new process takes it.
         assert_eq!(server.client().get("/hello").text(), "hello");
         eventually(SOON, || none_alive(&workers));
@@ -41,7 +41,7 @@ fn php_below_a_wrapper_dies_with_its_plugin_too() {
     let server = Server::http(json!({"server": {"command": command}}));
     let (plugin, workers) = (server.plugin("rr-http"), server.workers());
     assert_eq!(workers.len(), 2);
-    process::signal(plugin, Signal::SIGKILL);
+    process::kill_and_wait(plugin);
     assert_eq!(server.client().get("/hello").text(), "hello");
     eventually(SOON, || none_alive(&workers));
     assert!(server.stop().success());
