@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     listen::{self, Listeners},
     pool::Pool,
+    rpc::{CallError, Codec},
 };
 use bytes::Bytes;
 use std::{future::Future, process::ExitCode, sync::Arc, time::Instant};
@@ -38,11 +39,6 @@ pub struct Context {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(pub String);
-
-/// An RPC call's failure; the text goes to the caller.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CallError(pub String);
 
 /// A plugin: what the shared runtime asks of it.
 pub trait Plugin: Send + Sync + Sized + 'static {
@@ -66,10 +62,20 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// Stops the workers and lets go of everything else.
     fn stop(self, deadline: Instant) -> impl Future<Output = ()> + Send;
 
-    /// Answers one RPC method (the part after the plugin's prefix); codec is the request's codec flag.
-    fn call(&self, method: &str, _codec: u8, _body: Bytes) -> impl Future<Output = Result<Bytes, CallError>> + Send {
-        let error = CallError(format!("rpc: can't find method {method}"));
-        async move { Err(error) }
+    /// Answers one RPC method (the part after the plugin's prefix). Runs on the first frame runtime; polled in the order of
+    /// arrival, so that calls start in order, and may take as long as it needs.
+    fn call(
+        &self,
+        _method: &str,
+        _codec: Codec,
+        _body: Bytes,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        async { Err(CallError::NoMethod) }
+    }
+
+    /// Why it cannot do any work at present (a server that it needs is gone), for `/health`; the runtime looks at the pools.
+    fn unhealthy(&self) -> Option<String> {
+        None
     }
 
     /// The plugin's own metrics in Prometheus' text form; those of its pools are added by the runtime.

@@ -52,6 +52,12 @@ pub(crate) enum Question {
         /// The plugin, if there is one.
         answer: oneshot::Sender<Option<Channel>>,
     },
+    #[allow(dead_code, reason = "the RPC port comes with the next commit")]
+    /// The RPC port's: somebody calls a plugin that is started by its first call.
+    Wake {
+        /// Its name.
+        plugin: String,
+    },
     /// Our own: a plugin did not hear that it shall stop.
     Unheard {
         /// Its process.

@@ -5,6 +5,7 @@
 //! - [`serve`]: `serve` and `up`: from the configuration to the exit code
 //! - [`run`]: the loop: signals, ends of processes, questions, time limits; start order and stop order
 //! - [`fleet`]: all plugin processes together
+//! - [`gateway`]: the RPC port
 //! - [`plugins`]: which there are, the life of each as plain data, how one is started
 //! - [`control`]: our side of the contract `rr.control.v1`
 //! - [`control_dir`]: the directory of the control sockets, and the lock in it
@@ -17,6 +18,7 @@ mod control;
 mod control_dir;
 mod deadline;
 mod fleet;
+mod gateway;
 mod logs;
 mod notify;
 mod on_init;

@@ -115,6 +115,7 @@ impl Run {
                 }
                 None => {}
             }
+            self.fleet.publish();
             let wake = self.fleet.wake();
             tokio::select! {
                 () = self.reaper.wait() => {

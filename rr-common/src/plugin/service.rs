@@ -1,12 +1,13 @@
 //! The plugin's side of the contract: each control call is one question to the plugin or to its pools.
 
 use super::{
-    CallError, Plugin,
+    Plugin,
     slot::{Absent, Slot},
 };
 use crate::{
     control::v1::{self, plugin_server},
     pool::{Pool, WorkerInfo},
+    rpc::{CallError, Codec},
     shutdown::Stopper,
     telemetry::metrics::Exposition,
 };
@@ -26,6 +27,10 @@ pub(super) struct Service<P> {
     slot: Slot<P>,
     stopper: Arc<Stopper>,
 }
+
+/// States of a worker, as RoadRunner numbers them.
+const READY: u8 = 1;
+const WORKING: u8 = 2;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -56,7 +61,15 @@ impl<P: Plugin> Service<P> {
 #[async_trait]
 impl<P: Plugin> plugin_server::Plugin for Service<P> {
     async fn health(&self, _: Request<v1::HealthRequest>) -> Answer<v1::HealthResponse> {
-        Ok(Response::new(v1::HealthResponse {}))
+        let reason = self.slot.ask(async |plugin: &P| {
+            let pools = plugin.pools();
+            let dead = pools.iter().find(|(_, pool)| !is_alive(pool));
+            let dead = dead.map(|(name, _)| format!("the pool {name} has no worker"));
+            dead.or_else(|| plugin.unhealthy())
+        });
+        // Not up yet, or on its way down: that is told by `Ready`.
+        let unhealthy = reason.await.ok().flatten().unwrap_or_default();
+        Ok(Response::new(v1::HealthResponse { unhealthy }))
     }
 
     async fn ready(&self, _: Request<v1::ReadyRequest>) -> Answer<v1::ReadyResponse> {
@@ -87,12 +100,16 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
 
     async fn call(&self, request: Request<v1::CallRequest>) -> Answer<v1::CallResponse> {
         let call = request.into_inner();
-        let codec = u8::try_from(call.codec).map_err(|_| Status::invalid_argument("codec is one byte"))?;
+        let flags = u8::try_from(call.codec).map_err(|_| Status::invalid_argument("codec is one byte"))?;
+        let codec = Codec::of(flags).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let answer = self
             .slot
             .ask(async |plugin: &P| plugin.call(&call.method, codec, Bytes::from(call.body)).await)
             .await?;
-        let body = answer.map_err(|CallError(text)| Status::internal(text))?;
+        let body = answer.map_err(|error| match error {
+            CallError::NoMethod => Status::unimplemented(error.to_string()),
+            CallError::Failed(text) => Status::internal(text),
+        })?;
         Ok(Response::new(v1::CallResponse { body: body.into() }))
     }
 
@@ -163,10 +180,15 @@ fn deadline(from_now_ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(from_now_ms).min(LONGEST)
 }
 
-/// In debug mode a worker is started for each request, so none stands ready.
+/// Whether a worker could take a request now. In debug mode a worker is started for each request, so none stands ready.
 fn can_serve(pool: &Pool) -> bool {
-    const READY: u8 = 1;
     pool.debug() || pool.workers().iter().any(|worker| worker.status == READY)
+}
+
+/// Whether there is a worker that works or could.
+fn is_alive(pool: &Pool) -> bool {
+    let alive = |worker: &WorkerInfo| matches!(worker.status, READY | WORKING);
+    pool.debug() || pool.workers().iter().any(alive)
 }
 
 fn described(pool: &str, worker: &WorkerInfo) -> v1::WorkerInfo {

@@ -50,6 +50,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
         pid: process::id(),
         socket: socket.display().to_string(),
         rpc_prefixes: vec![P::NAME.to_owned()],
+        calls_socket: String::new(),
     };
     let mut link = Link::open(&control, registration).await.map_err(|e| readable(&e))?;
     let (config, changes) = link.watch_config().await.map_err(|e| readable(&e))?;

@@ -1,6 +1,7 @@
 //! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
 
 mod plugin;
+mod roster;
 
 use crate::{
     control::Question,
@@ -16,9 +17,14 @@ use crate::{
 };
 use nix::unistd::Pid;
 use plugin::{Plugin, Process};
+#[allow(unused_imports, reason = "its readers come with the next commit")]
+pub(crate) use roster::{Member, Roster, RosterWatch, State};
 use rr_common::{config::section::Restart, control::v1};
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, watch};
 
 /// A process that ended without being asked to.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +59,10 @@ pub(crate) struct Fleet {
     around: Surroundings,
     fail_fast: bool,
     losses: Vec<Loss>,
+    /// The picture for others, and whether it is out of date.
+    roster: watch::Sender<Arc<Roster>>,
+    changed: bool,
+    stopping: bool,
 }
 
 impl Fleet {
@@ -69,18 +79,41 @@ impl Fleet {
             around,
             fail_fast,
             losses: Vec::new(),
+            roster: watch::Sender::default(),
+            changed: true,
+            stopping: false,
+        }
+    }
+
+    /// The pictures of the fleet, one after each [`Fleet::publish`] of something new.
+    #[allow(dead_code, reason = "its readers come with the next commit")]
+    pub(crate) fn roster(&self) -> RosterWatch {
+        self.roster.subscribe()
+    }
+
+    /// Shows others what has changed since the last call.
+    pub(crate) fn publish(&mut self) {
+        if std::mem::take(&mut self.changed) {
+            self.roster.send_replace(Arc::new(Roster {
+                members: self.plugins.iter().map(Plugin::member).collect(),
+                stopping: self.stopping,
+            }));
         }
     }
 
     /// Starts the plugins of a role.
     pub(crate) fn start(&mut self, role: Role, now: Instant) {
         for index in self.members(role) {
-            self.tell(index, Event::Start, now);
+            if !self.plugins[index].entry.on_demand {
+                self.tell(index, Event::Start, now);
+            }
         }
     }
 
-    /// Asks the plugins of a role to stop; at the deadline they are killed.
+    /// The stop of the whole server: asks the plugins of a role to stop; at the deadline they are killed.
     pub(crate) fn stop(&mut self, role: Role, deadline: Instant, now: Instant) {
+        self.stopping = true;
+        self.changed = true;
         for index in self.members(role) {
             self.tell(index, Event::Stop(deadline), now);
         }
@@ -89,7 +122,7 @@ impl Fleet {
     /// True when every plugin of the role is ready, or was tried in vain.
     pub(crate) fn has_settled(&self, role: Role) -> bool {
         self.of(role)
-            .all(|plugin| plugin.life.is_ready() || plugin.life.deaths().next().is_some())
+            .all(|plugin| plugin.is_asleep() || plugin.life.is_ready() || plugin.life.deaths().next().is_some())
     }
 
     /// True when no process of the role is left, nor one to come.
@@ -143,6 +176,7 @@ impl Fleet {
                     Some(index) => self.plugins[index].register(registration),
                     None => Err(plugin::stranger(&registration.plugin)),
                 };
+                self.changed = true;
                 let _ = answer.send(registered);
             }
             Question::WatchConfig { group, stream } => {
@@ -169,6 +203,14 @@ impl Fleet {
                 let mut processes = self.plugins.iter().filter_map(|plugin| plugin.process.as_ref());
                 let found = processes.find(|process| process.prefixes.contains(&prefix));
                 let _ = answer.send(found.and_then(|process| process.channel.clone()));
+            }
+            Question::Wake { plugin } => {
+                let asleep = |known: &Plugin| known.entry.name == plugin && known.is_asleep();
+                if let Some(index) = self.plugins.iter().position(asleep)
+                    && !self.stopping
+                {
+                    self.tell(index, Event::Start, now);
+                }
             }
             Question::Unheard { pid } => {
                 if self.find(pid).is_some() {
@@ -221,6 +263,7 @@ impl Fleet {
     }
 
     fn tell(&mut self, index: usize, event: Event, now: Instant) {
+        self.changed = true;
         if let Some(action) = self.plugins[index].life.on(event, now) {
             self.act(index, action, now);
         }
@@ -247,6 +290,7 @@ impl Fleet {
     fn spawn(&mut self, index: usize, now: Instant) {
         let plugin = &mut self.plugins[index];
         plugin.substitute = None;
+        plugin.starts += 1;
         match plugin.spawn(&self.around) {
             Ok(pid) => {
                 tracing::debug!(target: "supervisor", plugin = plugin.entry.name, pid = pid.as_raw(), "started");
@@ -257,6 +301,7 @@ impl Fleet {
     }
 
     fn died(&mut self, index: usize, exit: Exit, refusal: Option<String>, now: Instant) {
+        self.changed = true;
         let fail_fast = self.fail_fast;
         let plugin = &mut self.plugins[index];
         let name = plugin.entry.name.clone();

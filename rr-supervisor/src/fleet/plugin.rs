@@ -1,12 +1,12 @@
 //! One plugin of the fleet: its life, and what we know of its running process.
 
-use super::Surroundings;
+use super::{Member, State, Surroundings};
 use crate::{
     control::{self, ConfigStream, Question},
     deadline,
     plugins::{
         catalog::Entry,
-        lifecycle::Lifecycle,
+        lifecycle::{Actual, Lifecycle},
         process::{self, Spawn, SpawnError},
     },
     sockets::Substitute,
@@ -16,7 +16,7 @@ use rr_common::control::v1::RegisterRequest;
 use std::{
     io,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::sync::mpsc;
 use tonic::{
@@ -32,6 +32,8 @@ pub(super) struct Plugin {
     pub(super) process: Option<Process>,
     /// Answers on its sockets since it was given up.
     pub(super) substitute: Option<Substitute>,
+    /// Processes that were started, or tried to.
+    pub(super) starts: u64,
 }
 
 /// A plugin's running process.
@@ -42,6 +44,12 @@ pub(super) struct Process {
     pub(super) channel: Option<Channel>,
     /// First parts of the RPC methods that it answers.
     pub(super) prefixes: Vec<String>,
+    /// Its own version, from its registration on.
+    pub(super) version: String,
+    /// Where it takes calls as frames, if it does.
+    pub(super) calls: Option<PathBuf>,
+    /// When it was started.
+    pub(super) since: SystemTime,
     /// Kept open: its end tells the plugin that we are gone.
     pub(super) config: Option<ConfigStream>,
     /// Why it cannot start, in its own words.
@@ -55,6 +63,9 @@ impl Process {
             pid,
             channel: None,
             prefixes: Vec::new(),
+            version: String::new(),
+            calls: None,
+            since: SystemTime::now(),
             config: None,
             refusal: None,
         }
@@ -69,6 +80,52 @@ impl Plugin {
             life,
             process: None,
             substitute: None,
+            starts: 0,
+        }
+    }
+
+    /// Waits for its first call.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.entry.on_demand && self.starts == 0
+    }
+
+    /// As others see it.
+    pub(super) fn member(&self) -> Member {
+        let process = self.process.as_ref();
+        let mut prefixes = match self.entry.process.command.is_empty() {
+            true => vec![self.entry.name.clone()],
+            false => Vec::new(),
+        };
+        let told = process.map_or(&self.entry.process.rpc_prefixes, |process| &process.prefixes);
+        for prefix in told {
+            if !prefixes.contains(prefix) {
+                prefixes.push(prefix.clone());
+            }
+        }
+        Member {
+            name: self.entry.name.clone(),
+            role: self.entry.role,
+            state: self.state(),
+            on_demand: self.entry.on_demand,
+            pid: process.map(|process| process.pid),
+            version: process.map(|process| process.version.clone()).unwrap_or_default(),
+            since: process.map(|process| process.since),
+            restarts: self.starts.saturating_sub(1),
+            prefixes,
+            channel: process.and_then(|process| process.channel.clone()),
+            calls: process.and_then(|process| process.calls.clone()),
+            deaths: self.life.deaths().cloned().collect(),
+        }
+    }
+
+    fn state(&self) -> State {
+        match self.life.actual() {
+            Actual::Down => State::Down,
+            Actual::Failed => State::Failed,
+            Actual::Stopping { .. } => State::Stopping,
+            Actual::Up { .. } if self.life.is_ready() => State::Running,
+            Actual::Up { .. } if self.starts <= 1 => State::Starting,
+            Actual::Up { .. } | Actual::Waiting { .. } => State::Restarting,
         }
     }
 
@@ -102,6 +159,10 @@ impl Plugin {
         let endpoint = Endpoint::from_shared(format!("unix://{}", registration.socket))
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         process.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
+        process.version = registration.plugin_version;
+        process.calls = Some(registration.calls_socket)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from);
         process.prefixes = registration.rpc_prefixes;
         let configured = &self.entry.process.rpc_prefixes;
         process.prefixes.extend(configured.iter().cloned());

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub name: String,
     /// Its place in the flow of work.
     pub role: Role,
+    /// Started by the first call of one of its methods, not with the others.
+    pub on_demand: bool,
     /// What is executed.
     pub program: Program,
     /// The addresses that it serves, as the configuration writes them.
@@ -93,6 +95,7 @@ pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
         match program(&name, &process, &places) {
             Ok(program) => found.push(Entry {
                 role: role(&name),
+                on_demand: false,
                 program,
                 addresses: addresses(config, &name),
                 process,

@@ -13,8 +13,9 @@
 use rr_common::{
     config::Config,
     listen::Listener,
-    plugin::{CallError, Context, Plugin, StartError, run},
+    plugin::{Context, Plugin, StartError, run},
     pool::Pool,
+    rpc::{CallError, Codec},
 };
 use std::{
     env,
@@ -85,10 +86,10 @@ impl Plugin for TestPlugin {
         tracing::info!(target: "http", "stopped");
     }
 
-    async fn call(&self, method: &str, _: u8, body: bytes::Bytes) -> Result<bytes::Bytes, CallError> {
+    async fn call(&self, method: &str, _: Codec, body: bytes::Bytes) -> Result<bytes::Bytes, CallError> {
         match method {
             "Echo" => Ok(body),
-            _ => Err(CallError(format!("rpc: can't find method {method}"))),
+            _ => Err(CallError::NoMethod),
         }
     }
 }

@@ -1,0 +1,15 @@
+//! goridge RPC: how PHP calls methods of the server. Codecs and values here; the frame itself is [`crate::frame`]'s.
+//!
+//! A call is a frame with two options, sequence number and length of the method's name, whose payload is the name and the
+//! encoded argument. Its answer has the same two options and repeats the name. A failed call's answer has the ERROR flag and
+//! a text behind the name. Source: goridge v3.
+
+mod base64;
+mod codec;
+mod error;
+mod value;
+
+pub use base64::as_base64;
+pub use codec::{Codec, UnknownCodec};
+pub use error::CallError;
+pub use value::{decode, decode_message, encode, encode_message};

@@ -1,0 +1,75 @@
+//! The plugins as others see them: the RPC port, the endpoints, the command line. A new picture after each change.
+
+#![allow(dead_code, reason = "its readers come with the next commit")]
+
+use crate::plugins::{catalog::Role, lifecycle::Death};
+use nix::unistd::Pid;
+use serde::Serialize;
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use tonic::transport::Channel;
+
+/// All plugins at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Roster {
+    /// Every configured plugin, in the order of their start.
+    pub members: Vec<Member>,
+    /// The stop of the whole server has begun.
+    pub stopping: bool,
+}
+
+/// One plugin.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its place in the flow of work.
+    pub role: Role,
+    /// Where in its life it is.
+    pub state: State,
+    /// Started by the first call only.
+    pub on_demand: bool,
+    /// Its process, if there is one.
+    pub pid: Option<Pid>,
+    /// What the process said at its registration; empty before.
+    pub version: String,
+    /// When the process was started.
+    pub since: Option<SystemTime>,
+    /// Processes that were started after the first one.
+    pub restarts: u64,
+    /// First parts of the RPC methods that it answers, also while it is down.
+    pub prefixes: Vec<String>,
+    /// The way to its control socket; none before its registration.
+    pub channel: Option<Channel>,
+    /// Where it takes calls as frames, if it does.
+    pub calls: Option<PathBuf>,
+    /// Its last deaths, oldest first.
+    pub deaths: Vec<Death>,
+}
+
+/// Where in its life a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// No process, and none to come unless somebody asks.
+    Down,
+    /// Its first process is on the way.
+    Starting,
+    /// Ready.
+    Running,
+    /// It died, and a new process is on the way or waits for its time.
+    Restarting,
+    /// Asked to stop.
+    Stopping,
+    /// Given up: it died too often before it was of any use.
+    Failed,
+}
+
+/// Sees each new picture.
+pub(crate) type RosterWatch = tokio::sync::watch::Receiver<Arc<Roster>>;
+
+impl Roster {
+    /// The plugin of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+}
