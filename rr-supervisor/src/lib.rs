@@ -5,9 +5,10 @@
 //! - [`serve`]: `serve` and `up`: from the configuration to the exit code
 //! - [`run`]: the loop: signals, ends of processes, questions, time limits; start order and stop order
 //! - [`fleet`]: all plugin processes together
-//! - [`gateway`]: the RPC port
+//! - [`gateway`]: the RPC port; [`rpc_thread`]: the thread that it shares with the endpoints
 //! - [`plugins`]: which there are, the life of each as plain data, how one is started
 //! - [`control`]: our side of the contract `rr.control.v1`
+//! - [`endpoint`]: HTTP servers of our own, for few and small requests
 //! - [`control_dir`]: the directory of the control sockets, and the lock in it
 //! - [`sockets`]: every listening socket, and who answers on it for a plugin that was given up
 //! - [`reaper`]: the end of every child, orphans too
@@ -17,6 +18,7 @@ mod cli;
 mod control;
 mod control_dir;
 mod deadline;
+mod endpoint;
 mod fleet;
 mod gateway;
 mod logs;
@@ -25,6 +27,7 @@ mod on_init;
 mod pid_file;
 mod plugins;
 mod reaper;
+mod rpc_thread;
 mod run;
 mod serve;
 mod sockets;
