@@ -4,18 +4,15 @@
 use crate::{connection::Connection, request};
 use http::{header, request::Parts};
 use rr_common::telemetry::request::{Access, Request};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// What a request's line will say; the rest is known at its end.
 #[derive(Debug)]
 pub(crate) struct Record {
-    started: Instant,
     start: SystemTime,
     method: String,
     uri: String,
     remote: String,
-    status: u16,
-    read: u64,
     long: Option<Long>,
 }
 
@@ -31,7 +28,7 @@ struct Long {
 
 impl Record {
     /// The beginning of a line; `None` if nobody wants it.
-    pub(crate) fn begin(connection: &Connection, head: &Parts, started: Instant) -> Option<Box<Self>> {
+    pub(crate) fn begin(connection: &Connection, head: &Parts) -> Option<Self> {
         if !tracing::enabled!(target: "http", tracing::Level::INFO) {
             return None;
         }
@@ -41,26 +38,17 @@ impl Record {
             Some(_) if head.version < http::Version::HTTP_2 => head.uri.to_string(),
             _ => path.to_owned(),
         };
-        Some(Box::new(Self {
-            started,
+        Some(Self {
             start: SystemTime::now(),
             method: head.method.to_string(),
             uri,
             remote: connection.peer.to_string(),
-            status: 0,
-            read: 0,
             long: connection.app.settings.access_logs.then(|| Long::new(head)),
-        }))
-    }
-
-    /// Notes how the answer begins.
-    pub(crate) fn answered(&mut self, status: u16, read: u64) {
-        self.status = status;
-        self.read = read;
+        })
     }
 
     /// Writes the line.
-    pub(crate) fn write(self: Box<Self>, written: u64) {
+    pub(crate) fn write(&self, status: u16, elapsed: Duration, read: u64, written: u64) {
         let access = self.long.as_ref().map(|long| Access {
             query: &long.query,
             content_len: long.content_len,
@@ -69,15 +57,15 @@ impl Record {
             referer: long.referer.as_bytes(),
         });
         let request = Request {
-            status: self.status,
+            status,
             method: &self.method,
             uri: &self.uri,
             url: &self.uri,
             remote_address: &self.remote,
-            read_bytes: self.read,
+            read_bytes: read,
             write_bytes: written,
             start: self.start,
-            elapsed: self.started.elapsed(),
+            elapsed,
             access,
         };
         request.log("http");

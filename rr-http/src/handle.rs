@@ -1,11 +1,11 @@
 //! Answers one request: body, worker, answer. Knows nothing of the protocol under it.
 
 use crate::{
-    access_log::Record,
     body::{self, BodyError, UploadGuard},
     connection::Activity,
     errors,
     hints::Hints,
+    observe::Observation,
     reply::{self, Reply},
     request::{self, Surroundings},
     response,
@@ -40,7 +40,7 @@ struct Exchange {
     activity: Activity,
     method: Method,
     started: Instant,
-    log: Option<Box<Record>>,
+    seen: Option<Box<Observation>>,
     uploads: UploadGuard,
 }
 
@@ -61,7 +61,7 @@ where
     let connection = activity.connection().clone();
     let app = &*connection.app;
     let started = Instant::now();
-    let mut log = Record::begin(&connection, &head, started);
+    let mut seen = Observation::begin(&connection, &head, started);
     let declared = head
         .headers
         .get(header::CONTENT_LENGTH)
@@ -76,7 +76,7 @@ where
         Err(error) => {
             connection.refuse_rest();
             let response = errors::not_read(&error, started);
-            finish(log, &response, 0);
+            finish(seen, &response, 0);
             return Ok(response);
         }
     };
@@ -96,12 +96,12 @@ where
         Ok(answer) => answer,
         Err(error) => {
             let response = errors::not_executed(app, &error, started);
-            finish(log, &response, read);
+            finish(seen, &response, read);
             return Ok(response);
         }
     };
-    if let Some(log) = &mut log {
-        log.answered(0, read);
+    if let Some(seen) = &mut seen {
+        seen.answered(0, read);
     }
     // The request's map is of no more use, its memory is.
     let mut headers = std::mem::take(&mut head.headers);
@@ -110,7 +110,7 @@ where
         activity,
         method: head.method,
         started,
-        log,
+        seen,
         uploads: collected.guard,
     };
     Ok(exchange.deliver(app, answer, headers, hints, read).await)
@@ -132,11 +132,11 @@ fn without_php(head: &Parts) -> Option<Response<Reply>> {
     })
 }
 
-/// Writes the log line of an answer whose body is known.
-fn finish(log: Option<Box<Record>>, response: &Response<Reply>, read: u64) {
-    if let Some(mut log) = log {
-        log.answered(response.status().as_u16(), read);
-        log.write(response.body().size_hint().exact().unwrap_or(0));
+/// Ends the observation of an answer whose body is known.
+fn finish(seen: Option<Box<Observation>>, response: &Response<Reply>, read: u64) {
+    if let Some(mut seen) = seen {
+        seen.answered(response.status().as_u16(), read);
+        seen.end(response.body().size_hint().exact().unwrap_or(0));
     }
 }
 
@@ -156,7 +156,7 @@ impl Exchange {
                 Ok(status) => status,
                 Err(error) => {
                     let response = errors::not_understood(app, &error, self.started);
-                    finish(self.log, &response, read);
+                    finish(self.seen, &response, read);
                     return response;
                 }
             };
@@ -167,7 +167,7 @@ impl Exchange {
                 headers.remove(header::TRANSFER_ENCODING);
                 headers.extend(std::mem::take(response.headers_mut()));
                 *response.headers_mut() = headers;
-                finish(self.log, &response, read);
+                finish(self.seen, &response, read);
                 return response;
             }
             let status = u16::try_from(status)
@@ -194,7 +194,7 @@ impl Exchange {
                     None => return self.compose(StatusCode::OK, headers, answer, read).await,
                     Some(Err(error)) => {
                         let response = errors::not_executed(app, &error, self.started);
-                        finish(self.log, &response, read);
+                        finish(self.seen, &response, read);
                         return response;
                     }
                 },
@@ -207,12 +207,12 @@ impl Exchange {
         let Self {
             activity,
             method,
-            mut log,
+            mut seen,
             uploads,
             ..
         } = self;
-        if let Some(log) = &mut log {
-            log.answered(status.as_u16(), read);
+        if let Some(seen) = &mut seen {
+            seen.answered(status.as_u16(), read);
         }
         let trailers = split_trailers(&mut headers);
         let rest = match answer.more {
@@ -226,13 +226,13 @@ impl Exchange {
         };
         let body = match (rest, trailers) {
             (None, None) => {
-                if let Some(log) = log {
-                    log.write(answer.body.len() as u64);
+                if let Some(seen) = seen {
+                    seen.end(answer.body.len() as u64);
                 }
                 Reply::whole(answer.body)
             }
             (rest, trailers) => {
-                let stream = Streamed::new(answer.body, rest, trailers, log, uploads, activity);
+                let stream = Streamed::new(answer.body, rest, trailers, seen, uploads, activity);
                 Reply::Stream(Box::new(stream))
             }
         };

@@ -3,7 +3,7 @@
 //! A piece is asked for when the one before has found room in the connection's buffer: a client that reads slowly makes
 //! PHP wait. Dropping it in mid-stream, because the client has gone, tells PHP to stop.
 
-use crate::{access_log::Record, body::UploadGuard, connection::Activity, handle::PROTO};
+use crate::{body::UploadGuard, connection::Activity, handle::PROTO, observe::Observation};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
@@ -21,7 +21,7 @@ pub(crate) struct Streamed {
     sent: u64,
     /// The length that PHP has promised.
     length: Option<u64>,
-    log: Option<Box<Record>>,
+    seen: Option<Box<Observation>>,
     _uploads: UploadGuard,
     activity: Activity,
 }
@@ -43,12 +43,12 @@ impl std::fmt::Debug for Streamed {
 
 impl Streamed {
     /// An answer whose head and first bytes are known, and the rest, if there is one, with its next frame if that is known
-    /// too; `log` is written when it ends.
+    /// too; `seen` ends with it.
     pub(crate) fn new(
         first: Bytes,
         rest: Option<(Stream, Option<Result<Answer, ExecError>>)>,
         trailers: Option<HeaderMap>,
-        log: Option<Box<Record>>,
+        seen: Option<Box<Observation>>,
         uploads: UploadGuard,
         activity: Activity,
     ) -> Self {
@@ -58,7 +58,7 @@ impl Streamed {
             trailers,
             sent: 0,
             length: None,
-            log,
+            seen,
             _uploads: uploads,
             activity,
         }
@@ -121,8 +121,8 @@ impl Drop for Streamed {
         if matches!(self.source, Source::Open(..)) && !complete {
             tracing::error!(target: "http", peer = %self.activity.connection().peer, "write response (chunk) error: the client is gone");
         }
-        if let Some(log) = self.log.take() {
-            log.write(self.sent);
+        if let Some(seen) = self.seen.take() {
+            seen.end(self.sent);
         }
     }
 }
