@@ -86,6 +86,14 @@ impl Listeners {
         Listener::new(copy)
     }
 
+    /// True when a socket has been bound here for that very address: a second key then means the same place.
+    pub fn has_bound(&self, address: &str) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted: Option<Address> = address.parse().ok();
+        let same = |held: &Held| held.asked.is_some() && wanted.as_ref().is_some_and(|wanted| held.serves(wanted));
+        held.iter().any(same)
+    }
+
     /// Copies of all sockets, with the addresses where they listen in fact.
     ///
     /// # Errors
@@ -201,6 +209,8 @@ mod tests {
         let second = listeners.take("127.0.0.1:0").unwrap();
         assert_eq!(port(&first), port(&second));
         assert_ne!(port(&first), 0);
+        assert!(listeners.has_bound(&first.address().unwrap().to_string()));
+        assert!(!listeners.has_bound("127.0.0.2:0"));
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! It takes GET and HEAD, reads no bodies, and bounds everything: connections (more wait in the kernel's queue), the head's size, the
 //! wait for a head, the life of a connection. So no client can hold anything for long, whether it sends nothing or reads nothing.
 
-#![allow(dead_code, reason = "its users come with the next commit")]
-
 use bytes::Bytes;
 use http::{
     Method, Request, Response, StatusCode,

@@ -6,6 +6,8 @@
 //! - [`run`]: the loop: signals, ends of processes, questions, time limits; start order and stop order
 //! - [`fleet`]: all plugin processes together
 //! - [`gateway`]: the RPC port; [`rpc_thread`]: the thread that it shares with the endpoints
+//! - [`status`]: health and readiness
+//! - [`messages`]: the protobuf messages of the RPC methods
 //! - [`plugins`]: which there are, the life of each as plain data, how one is started
 //! - [`control`]: our side of the contract `rr.control.v1`
 //! - [`endpoint`]: HTTP servers of our own, for few and small requests
@@ -22,6 +24,7 @@ mod endpoint;
 mod fleet;
 mod gateway;
 mod logs;
+mod messages;
 mod notify;
 mod on_init;
 mod pid_file;
@@ -31,5 +34,6 @@ mod rpc_thread;
 mod run;
 mod serve;
 mod sockets;
+mod status;
 
 pub use cli::main;

@@ -1,8 +1,6 @@
 //! The thread beside the main loop: RPC port and HTTP endpoints, on a runtime of its own, so that a busy port never keeps the loop
 //! from its processes. Nothing on it may block, and nothing on it may fork: children die with the thread that started them.
 
-#![allow(dead_code, reason = "its users come with the next commit")]
-
 use std::{io, thread};
 use tokio::runtime::{Builder, Handle};
 

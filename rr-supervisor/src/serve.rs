@@ -4,13 +4,16 @@ use crate::{
     control,
     control_dir::{ControlDir, ControlDirError, Identity},
     fleet::{Fleet, Surroundings},
+    gateway::Locals,
     logs::{self, ServerLog},
     notify::Notify,
     on_init::{self, OnInitError},
     plugins::{catalog, process},
     reaper::Reaper,
+    rpc_thread,
     run::{Ended, Notice, Run},
     sockets::Sockets,
+    status::{self, Status, StatusRpc},
 };
 use rr_common::{
     config::{
@@ -18,13 +21,14 @@ use rr_common::{
         section::{Logs, StartPolicy},
     },
     control::{Access, Door},
-    listen::Inherited,
+    listen::{Inherited, Listener},
     shutdown::Signals,
     telemetry::LogError,
 };
 use std::{
     io::{self, Write},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -115,7 +119,11 @@ pub(crate) async fn serve(
         prepared = prepare(&loaded, options.file, &entries, &sockets, &mut reaper) => prepared.map(Some),
         () = signals.next() => Ok(None),
     };
-    let (control_dir, access) = match prepared {
+    let Prepared {
+        control_dir,
+        access,
+        status,
+    } = match prepared {
         Ok(Some(prepared)) => prepared,
         other => {
             sockets.remove_files();
@@ -142,8 +150,16 @@ pub(crate) async fn serve(
     let entries = entries.into_iter().map(patient).collect();
     let notify = Notify::from_env();
     let watchdog = loaded.config.endure.watchdog_sec;
+    let fleet = Fleet::new(entries, &section.restart, surroundings, fail_fast);
+    let rpc_thread = rpc_thread::start()?;
+    let mut locals = Locals::default();
+    if let (Some(section), Some(listener)) = (&loaded.config.status, status) {
+        let status = Arc::new(Status::new(section, fleet.roster()));
+        status::serve(status.clone(), section, listener, &rpc_thread)?;
+        locals.add(StatusRpc(status));
+    }
     let run = Run {
-        fleet: Fleet::new(entries, &section.restart, surroundings, fail_fast),
+        fleet,
         questions,
         reaper,
         signals,
@@ -157,6 +173,14 @@ pub(crate) async fn serve(
     Ok(run.until_the_end(notice).await?)
 }
 
+/// What is there before the first plugin.
+struct Prepared {
+    control_dir: ControlDir,
+    access: Access,
+    /// The socket of `status.address`.
+    status: Option<Listener>,
+}
+
 /// What comes before the first plugin: the control directory and who may use it, the listening sockets, `on_init`.
 async fn prepare(
     loaded: &Loaded,
@@ -164,7 +188,7 @@ async fn prepare(
     entries: &[catalog::Entry],
     sockets: &Sockets,
     reaper: &mut Reaper,
-) -> Result<(ControlDir, Access), ServeError> {
+) -> Result<Prepared, ServeError> {
     let control = &loaded.config.supervisor.control;
     let mut access = Access::new(control)?;
     for entry in entries {
@@ -187,6 +211,18 @@ async fn prepare(
             error,
         })?;
     }
+    let status = loaded.config.status.as_ref().map(|section| {
+        let address = match section.address.as_str() {
+            "" => ":80",
+            address => address,
+        };
+        let bound = sockets.endpoint("status.address", address);
+        bound.map_err(|error| ServeError::Listen {
+            plugin: "status".into(),
+            error,
+        })
+    });
+    let status = status.transpose()?;
     let server = loaded.config.server.as_ref();
     if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
         match on_init::run(section, reaper).await {
@@ -198,7 +234,11 @@ async fn prepare(
     if loaded.config.endure.print_graph {
         writeln!(io::stdout(), "{}", graph(entries))?;
     }
-    Ok((control_dir, access))
+    Ok(Prepared {
+        control_dir,
+        access,
+        status,
+    })
 }
 
 /// The log settings of this process: the logger `supervisor` follows `endure.log_level` where that is stricter than

@@ -51,6 +51,25 @@ impl Sockets {
             .collect()
     }
 
+    /// The socket of an endpoint of our own; `key` is named in the error. Without a host it takes both IPv4 and IPv6, where that exists.
+    ///
+    /// # Errors
+    /// A taken port, or one that another key of the configuration names.
+    pub(crate) fn endpoint(&self, key: &str, address: &str) -> io::Result<Listener> {
+        let failed = |error: io::Error| io::Error::new(error.kind(), format!("{key}: {error}"));
+        if self.listeners.has_bound(address) {
+            let text = format!("listen {address}: another key of this configuration has the same address");
+            return Err(failed(io::Error::new(io::ErrorKind::AddrInUse, text)));
+        }
+        if address.starts_with(':') {
+            match self.listeners.take(&format!("[::]{address}")) {
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {}
+                taken => return taken.map_err(failed),
+            }
+        }
+        self.listeners.take(address).map_err(failed)
+    }
+
     /// Where a plugin listens in fact, for people to read.
     pub(crate) fn shown(&self, listen: &Listen) -> String {
         let address = self
@@ -146,6 +165,18 @@ mod tests {
         io::{Read, Write},
         net::TcpStream,
     };
+
+    #[test]
+    fn an_endpoint_has_a_place_of_its_own() {
+        let sockets = Sockets::new(Vec::new());
+        let first = sockets.endpoint("status.address", ":0").unwrap();
+        let address = first.address().unwrap().to_string();
+        let again = sockets.endpoint("metrics.address", &address).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+        assert!(again.to_string().starts_with("metrics.address: "), "{again}");
+        let other = Sockets::new(Vec::new()).endpoint("metrics.address", &address);
+        assert!(other.unwrap_err().to_string().contains(&address));
+    }
 
     #[test]
     fn a_substitute_answers_503_and_leaves_the_socket_to_the_next() {

@@ -10,7 +10,6 @@ type Asked = (&'static str, fn(&Config) -> bool);
 const UNSERVED: &[Asked] = &[
     ("rpc", |c| c.rpc.is_some()),
     ("metrics", |c| c.metrics.is_some()),
-    ("status", |c| c.status.is_some()),
     ("otel", |c| c.otel.is_some()),
     ("service", |c| c.service.is_some()),
     ("fileserver", |c| c.fileserver.is_some()),

@@ -7,6 +7,9 @@
 //! - `TEST_HANG_AT_START=1`: it never becomes ready
 //! - `TEST_SLOW_DRAIN=ms`: its drain takes that long
 //! - `TEST_IGNORE_STOP=1`: it neither drains nor stops
+//! - `TEST_UNHEALTHY=path`: it is unhealthy for the reason in this file, while there is one
+//! - `TEST_NO_PORT=1`: it leaves the HTTP port to another
+//! - `TEST_STAT=hex`: its method `Stat` answers these bytes
 //! - `TEST_CHILD=path`: it starts a `sleep` as a worker would be, without a parent-death signal, and writes its pid there
 #![allow(clippy::unwrap_used)]
 
@@ -56,7 +59,11 @@ impl Plugin for TestPlugin {
             let child = command.arg("1000").env("RR_MODE", "http").process_group(0).spawn();
             std::fs::write(path, child.unwrap().id().to_string()).unwrap();
         }
-        for address in context.config.addresses("http") {
+        let addresses = match env::var_os("TEST_NO_PORT") {
+            Some(_) => Vec::new(),
+            None => context.config.addresses("http"),
+        };
+        for address in addresses {
             let listener = context
                 .listeners
                 .take(&address)
@@ -68,6 +75,10 @@ impl Plugin for TestPlugin {
 
     fn pools(&self) -> Vec<(&str, &Pool)> {
         Vec::new()
+    }
+
+    fn unhealthy(&self) -> Option<String> {
+        std::fs::read_to_string(env::var_os("TEST_UNHEALTHY")?).ok()
     }
 
     async fn drain(&self, _: Instant) {
@@ -89,6 +100,7 @@ impl Plugin for TestPlugin {
     async fn call(&self, method: &str, _: Codec, body: bytes::Bytes) -> Result<bytes::Bytes, CallError> {
         match method {
             "Echo" => Ok(body),
+            "Stat" => Ok(bytes_of(&env::var("TEST_STAT").unwrap()).into()),
             _ => Err(CallError::NoMethod),
         }
     }
@@ -97,6 +109,11 @@ impl Plugin for TestPlugin {
 #[allow(clippy::disallowed_methods)] // Dying without ceremony is what it is for.
 fn die(code: i32) -> ! {
     std::process::exit(code)
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
 async fn serve(listener: Listener) {

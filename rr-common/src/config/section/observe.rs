@@ -60,7 +60,7 @@ pub struct Status {
     pub address: String,
     /// Status of an unhealthy plugin.
     pub unavailable_status_code: u16,
-    /// Longest read of a request, in seconds.
+    /// Seconds that a client may take to send its request, and a plugin to answer the check (that at most five).
     pub check_timeout: u64,
 }
 
