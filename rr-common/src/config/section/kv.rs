@@ -18,10 +18,15 @@ pub enum Storage {
     Redis(Box<Redis>),
 }
 
-/// A storage in memory; it has no settings.
+/// A storage in memory.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub struct MemoryStorage {}
+pub struct MemoryStorage {
+    /// Most keys that it holds; 0 is no limit. When there are more, keys that nobody has read for long are evicted.
+    pub max_items: u64,
+    /// Most bytes that it takes, each key counted with its value and 64 bytes more; 0 is no limit.
+    pub max_bytes: u64,
+}
 
 /// A storage in a file.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
