@@ -193,10 +193,14 @@ fn driver(
             "unknown driver, expected one of {all}, found {}",
             driver.value.describe()
         );
-        let mut error = Diagnostic::at(&driver.origin, join(path, "driver"), message);
+        let mut wrong = Diagnostic::at(&driver.origin, join(path, "driver"), message);
         let near = check::nearest(&name, drivers.keys().map(String::as_str));
-        error.help = near.map(|near| format!("did you mean `{near}`?"));
-        findings.errors.push(error);
+        wrong.help = near.map(|near| format!("did you mean `{near}`?"));
+        // The reference goes on without such a storage, so a file with one must start here too.
+        match path.starts_with("kv.") {
+            true => findings.warnings.push(wrong),
+            false => findings.errors.push(wrong),
+        }
         return None;
     };
     let place = join(path, "config");

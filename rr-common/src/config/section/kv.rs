@@ -26,6 +26,8 @@ pub struct MemoryStorage {
     pub max_items: u64,
     /// Most bytes that it takes, each key counted with its value and 64 bytes more; 0 is no limit.
     pub max_bytes: u64,
+    /// Read for the sake of old files, where it was the time between two looks for expired keys. Keys end at their moment.
+    pub interval: u64,
 }
 
 /// A storage in a file.

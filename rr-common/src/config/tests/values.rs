@@ -159,7 +159,7 @@ fn unknown_keys_are_warnings_with_the_nearest_key() {
     let content = "\
 version: '3'
 htpp: {address: ':1'}
-kv: {a: {driver: redis, config: {adrs: ['x:1']}}}
+kv: {a: {driver: redis, config: {adrs: ['x:1']}}, b: {driver: boltbd}}
 http:
   address: ':1'
   num_workers: 4
@@ -176,6 +176,7 @@ jobs: {pipelines: {p: {driver: sqs, config: {prefetch: 20}, quue: x, queue: besi
     let expected = "\
 .rr.yaml:2: htpp: unknown key (did you mean `http`?)
 .rr.yaml:3: kv.a.config.adrs: unknown key (did you mean `addrs`?)
+.rr.yaml:3: kv.b.driver: unknown driver, expected one of boltdb, memcached, memory, redis, found \"boltbd\" (did you mean `boltdb`?)
 .rr.yaml:4: http: there is no `server.command`, so no worker can be started
 .rr.yaml:6: http.num_workers: unknown key (it belongs under `pool`)
 .rr.yaml:7: http.pool.num_worker: unknown key (did you mean `num_workers`?)
