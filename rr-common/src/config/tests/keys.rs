@@ -40,12 +40,7 @@ fn every_key_of_the_reference_is_known() {
 
 #[test]
 fn keys_of_later_work_are_not_accepted_yet() {
-    for key in [
-        "http.pools",
-        "http.pool.scale",
-        "http.pool.shed",
-        "jobs.schedule",
-    ] {
+    for key in ["http.pools", "http.pool.scale", "http.pool.shed", "jobs.schedule"] {
         assert!(lookup(key).is_none(), "{key}");
     }
 }
