@@ -20,7 +20,7 @@ use crate::{
     rpc::{CallError, Codec},
 };
 use bytes::Bytes;
-use std::{future::Future, process::ExitCode, sync::Arc, time::Instant};
+use std::{fs::File, future::Future, process::ExitCode, sync::Arc, time::Instant};
 use tokio::runtime::Handle;
 
 /// What a plugin is given at its start.
@@ -33,6 +33,9 @@ pub struct Context {
     /// The runtimes that move frames and connections: one current-thread runtime a thread, at least one. The main
     /// thread's own runtime, on which `start` runs, spawns processes and serves the control socket.
     pub runtimes: Vec<Handle>,
+    /// A file in memory that the supervisor keeps for this plugin and gives to each of its processes: what is written there
+    /// outlives a crash. Only for plugins that keep state there; never alone.
+    pub state: Option<File>,
 }
 
 /// Why a plugin cannot start, in one readable text of one or more lines.

@@ -37,6 +37,8 @@ pub struct Inherited {
     pub plugin: Option<String>,
     /// The socket for log lines: `RR_LOG_FD`.
     pub log: Option<OwnedFd>,
+    /// The memory file that outlives this process: `RR_STATE_FD`.
+    pub state: Option<OwnedFd>,
 }
 
 /// Takes what was inherited out of the environment, so that no worker sees it; a second call finds nothing.
@@ -53,9 +55,12 @@ pub fn inherit() -> Inherited {
     let systemds = number("LISTEN_FDS").filter(|_| for_us);
     take("LISTEN_FDNAMES");
     let count = ours.or(systemds).unwrap_or(0).clamp(0, MOST);
+    let (log, state) = (number("RR_LOG_FD"), number("RR_STATE_FD"));
+    let other = |fd: &RawFd| *fd >= FIRST + count;
     Inherited {
         sockets: (FIRST..FIRST + count).filter_map(own).collect(),
-        log: number("RR_LOG_FD").filter(|fd| *fd >= FIRST + count).and_then(own),
+        log: log.filter(other).and_then(own),
+        state: state.filter(other).filter(|fd| Some(*fd) != log).and_then(own),
         control: take("RR_CONTROL"),
         control_dir: take("RR_CONTROL_DIR"),
         plugin: take("RR_PLUGIN").and_then(|name| name.into_string().ok()),

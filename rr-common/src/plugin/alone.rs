@@ -89,7 +89,7 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
     let signals = Signals::new().map_err(|error| StartError(error.to_string()))?;
     tokio::spawn(signals.stop(Arc::clone(&stopper), config.endure.grace_period.get()));
     let slot = Slot::<P>::new(stopper.listener());
-    if let Begun::Ready(life) = Life::<P>::begin(config, listeners, slot, stop.clone()).await? {
+    if let Begun::Ready(life) = Life::<P>::begin(config, listeners, None, slot, stop.clone()).await? {
         let deadline = stop.begun().await;
         life.end(deadline).await;
     }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{config::Config, listen::Listeners, shutdown::Stop};
 use std::{
+    fs::File,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,6 +33,7 @@ impl<P: Plugin> Life<P> {
     pub(super) async fn begin(
         config: Arc<Config>,
         listeners: Listeners,
+        state: Option<File>,
         slot: Slot<P>,
         mut stop: Stop,
     ) -> Result<Begun<P>, StartError> {
@@ -40,6 +42,7 @@ impl<P: Plugin> Life<P> {
             config,
             listeners,
             runtimes: frames.handles(),
+            state,
         };
         tokio::select! {
             started = P::start(context) => {

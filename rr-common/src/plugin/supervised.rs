@@ -18,6 +18,7 @@ use crate::{
     telemetry,
 };
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::{self, ExitCode},
     sync::Arc,
@@ -68,7 +69,8 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     tokio::spawn(watch_supervisor(changes, Arc::clone(&config), Arc::clone(&stopper)));
 
     let listeners = Listeners::new(inherited.sockets);
-    let code = match Life::<P>::begin(config, listeners, slot, stop.clone()).await {
+    let state = inherited.state.map(File::from);
+    let code = match Life::<P>::begin(config, listeners, state, slot, stop.clone()).await {
         Ok(Begun::Stopped) => ExitCode::SUCCESS,
         Ok(Begun::Ready(life)) => {
             // A supervisor that is gone by now is `watch_supervisor`'s matter.

@@ -306,7 +306,8 @@ impl Fleet {
         let plugin = &mut self.plugins[index];
         let name = plugin.entry.name.clone();
         let asked = matches!(plugin.life.actual(), Actual::Stopping { .. });
-        let fatal = fail_fast && !asked && !plugin.life.was_ready();
+        // One that starts by a call must not end a server that runs.
+        let fatal = fail_fast && !asked && !plugin.entry.on_demand && !plugin.life.was_ready();
         let reason = refusal.unwrap_or_else(|| exit.to_string());
         if fatal {
             // Not wanted any more: the lifecycle then tries nothing again.

@@ -11,10 +11,14 @@ use crate::{
     },
     sockets::Substitute,
 };
-use nix::unistd::Pid;
+use nix::{
+    sys::memfd::{MFdFlags, memfd_create},
+    unistd::Pid,
+};
 use rr_common::control::v1::RegisterRequest;
 use std::{
     io,
+    os::fd::OwnedFd,
     path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
@@ -34,6 +38,8 @@ pub(super) struct Plugin {
     pub(super) substitute: Option<Substitute>,
     /// Processes that were started, or tried to.
     pub(super) starts: u64,
+    /// What each of its processes may keep for the next one. We only hold it.
+    pub(super) state: Option<OwnedFd>,
 }
 
 /// A plugin's running process.
@@ -81,6 +87,7 @@ impl Plugin {
             process: None,
             substitute: None,
             starts: 0,
+            state: None,
         }
     }
 
@@ -130,8 +137,9 @@ impl Plugin {
     }
 
     /// Starts its process.
-    pub(super) fn spawn(&self, around: &Surroundings) -> Result<Pid, SpawnError> {
+    pub(super) fn spawn(&mut self, around: &Surroundings) -> Result<Pid, SpawnError> {
         let failed = |error: io::Error| SpawnError::Prepare(error);
+        let state = self.memory_file().map_err(failed)?;
         let entry = &self.entry;
         let control_dir: PathBuf = match process::user(&entry.process)? {
             Some(user) => around.control_dir.for_user(&entry.name, &user).map_err(failed)?,
@@ -145,8 +153,21 @@ impl Plugin {
             control_dir,
             sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
             log: around.log.socket().map_err(failed)?,
+            state,
         };
         spawn.run()
+    }
+
+    /// A copy of its memory file, which the first start makes.
+    fn memory_file(&mut self) -> io::Result<Option<OwnedFd>> {
+        if !self.entry.keeps_state {
+            return Ok(None);
+        }
+        let file = match self.state.take() {
+            Some(file) => file,
+            None => memfd_create(self.entry.name.as_str(), MFdFlags::MFD_CLOEXEC)?,
+        };
+        self.state.insert(file).try_clone().map(Some)
     }
 
     /// Takes the registration of its process.

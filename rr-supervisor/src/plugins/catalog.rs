@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     pub role: Role,
     /// Started by the first call of one of its methods, not with the others.
     pub on_demand: bool,
+    /// Its processes hand a memory file on to each other.
+    pub keeps_state: bool,
     /// What is executed.
     pub program: Program,
     /// The addresses that it serves, as the configuration writes them.
@@ -96,6 +98,7 @@ pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
             Ok(program) => found.push(Entry {
                 role: role(&name),
                 on_demand: false,
+                keeps_state: keeps_state(&name, &process),
                 program,
                 addresses: addresses(config, &name),
                 process,
@@ -104,8 +107,38 @@ pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
             Err(error) => missing.push(error),
         }
     }
+    // A program that is not there is told to who calls it: nobody may.
+    found.extend(on_demand(config).into_iter().filter_map(Result::ok));
     found.sort_by_key(|entry| entry.role);
     if missing.is_empty() { Ok(found) } else { Err(missing) }
+}
+
+/// The plugins that nobody configures: with RPC they are there, and start when they are first called.
+pub(crate) fn on_demand(config: &Config) -> Vec<Result<Entry, Missing>> {
+    let mut found = Vec::new();
+    if config.rpc.is_some() && config.lock.is_none() {
+        let name = "lock".to_owned();
+        let process = config.supervisor.plugins.get(&name).cloned().unwrap_or_default();
+        // With a command of its own it is a plugin of the user's, and asked for by that.
+        if process.command.is_empty() {
+            let program = program(&name, &process, &Places::of_this_process());
+            found.push(program.map(|program| Entry {
+                role: role(&name),
+                on_demand: true,
+                keeps_state: true,
+                program,
+                addresses: Vec::new(),
+                process,
+                name,
+            }));
+        }
+    }
+    found
+}
+
+/// Whether a plugin's processes hand a memory file on: the bundled one for locks.
+fn keeps_state(name: &str, process: &PluginProcess) -> bool {
+    name == "lock" && process.command.is_empty()
 }
 
 fn role(name: &str) -> Role {
@@ -207,6 +240,28 @@ mod tests {
             .map(|entry| entry.name)
             .collect();
         assert_eq!(names, ["kv", "mine", "http"]);
+    }
+
+    #[test]
+    fn locks_are_there_with_rpc_and_start_by_a_call_unless_configured() {
+        let lock = json!({"plugins": {"lock": {"binary": "/bin/sh"}}});
+        for (tree, expected) in [
+            (json!({"supervisor": lock}), None),
+            (json!({"supervisor": lock, "rpc": {}}), Some(true)),
+            (json!({"supervisor": lock, "rpc": {}, "lock": {}}), Some(false)),
+            (json!({"supervisor": lock, "lock": {}}), Some(false)),
+        ] {
+            let entries = entries(&config(&tree)).unwrap();
+            let found = entries.iter().find(|entry| entry.name == "lock");
+            assert_eq!(found.map(|entry| entry.on_demand), expected, "{tree}");
+            assert!(found.is_none_or(|entry| entry.keeps_state && entry.role == Role::State));
+        }
+        let nowhere = json!({"rpc": {}, "supervisor": {"plugins": {"lock": {"binary": "/nowhere"}}}});
+        assert!(
+            entries(&config(&nowhere)).unwrap().is_empty(),
+            "no error: nobody has asked for it"
+        );
+        assert!(on_demand(&config(&nowhere))[0].is_err());
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Spawn<'a> {
     pub sockets: Vec<OwnedFd>,
     /// Its socket for log lines.
     pub log: OwnedFd,
+    /// Its memory file, if it keeps one.
+    pub state: Option<OwnedFd>,
 }
 
 /// Why a process cannot be started.
@@ -107,23 +109,23 @@ impl Spawn<'_> {
             .env("RR_CONTROL_DIR", &self.control_dir)
             .env("RR_PLUGIN", self.name)
             .env("RR_LISTEN_FDS", self.sockets.len().to_string())
+            .env_remove("RR_STATE_FD")
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_PID")
             .env_remove("NOTIFY_SOCKET");
-        let mut mappings: Vec<FdMapping> = Vec::with_capacity(self.sockets.len() + 1);
-        let mut next = FIRST_FD;
-        for parent_fd in self.sockets {
-            mappings.push(FdMapping {
-                parent_fd,
-                child_fd: next,
-            });
-            next += 1;
+        let mut passed = self.sockets;
+        let mut number = |name: &str, fd: OwnedFd| {
+            command.env(name, (FIRST_FD as usize + passed.len()).to_string());
+            passed.push(fd);
+        };
+        number("RR_LOG_FD", self.log);
+        if let Some(state) = self.state {
+            number("RR_STATE_FD", state);
         }
-        mappings.push(FdMapping {
-            parent_fd: self.log,
-            child_fd: next,
-        });
-        command.env("RR_LOG_FD", next.to_string());
+        let numbered = (FIRST_FD..).zip(passed);
+        let mappings = numbered
+            .map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd })
+            .collect();
         command
             .fd_mappings(mappings)
             .map_err(|error| failed(io::Error::other(error)))?;

@@ -9,6 +9,7 @@ mod http;
 mod jobs;
 mod kafka;
 mod kv;
+mod lock;
 mod logs;
 mod nats;
 mod observe;
@@ -36,6 +37,7 @@ pub use kafka::{
     Kafka, KafkaConsumer, KafkaGroup, KafkaOffset, KafkaPing, KafkaProducer, KafkaQueue, KafkaSasl, KafkaTls,
 };
 pub use kv::{BoltdbStorage, MemcachedStorage, MemoryStorage, Storage};
+pub use lock::{Lock, LockDriver};
 pub use logs::{FileLogger, LogChannel, Logs};
 pub use nats::{Nats, NatsQueue};
 pub use observe::{Collector, CollectorKind, Metrics, Otel, OtelResource, Status};
@@ -91,8 +93,8 @@ pub struct Config {
     pub centrifuge: Option<Centrifuge>,
     /// The Temporal plugin.
     pub temporal: Option<Temporal>,
-    /// Locks; the section has no keys.
-    pub lock: Option<NoKeys>,
+    /// Locks.
+    pub lock: Option<Lock>,
 
     /// Commands under supervision, by name.
     pub service: Option<BTreeMap<String, Service>>,

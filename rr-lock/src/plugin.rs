@@ -1,0 +1,68 @@
+//! The plugin's life: the configured driver, its methods, its numbers.
+
+use crate::{
+    driver::{Counts, Driver, memory::Memory},
+    methods,
+};
+use bytes::Bytes;
+use rr_common::{
+    config::section::LockDriver,
+    plugin::{Context, Plugin, StartError},
+    pool::Pool,
+    rpc::{CallError, Codec},
+    telemetry::metrics::{Exposition, Kind},
+};
+use std::time::Instant;
+
+/// The lock plugin.
+#[derive(Debug)]
+pub struct LockPlugin {
+    driver: Box<dyn Driver>,
+}
+
+impl Plugin for LockPlugin {
+    const NAME: &'static str = "lock";
+
+    async fn start(context: Context) -> Result<Self, StartError> {
+        let section = context.config.lock.clone().unwrap_or_default();
+        let driver: Box<dyn Driver> = match section.driver {
+            LockDriver::Memory => {
+                let memory = Memory::start(context.state, &context.runtimes[0]);
+                Box::new(memory.map_err(|error| StartError(error.to_string()))?)
+            }
+        };
+        Ok(Self { driver })
+    }
+
+    fn pools(&self) -> Vec<(&str, &Pool)> {
+        Vec::new()
+    }
+
+    async fn drain(&self, _deadline: Instant) {
+        // A wait may be as long as its caller likes: it ends with the stop.
+    }
+
+    async fn stop(self, _deadline: Instant) {}
+
+    async fn call(&self, method: &str, codec: Codec, body: Bytes) -> Result<Bytes, CallError> {
+        methods::call(&*self.driver, method, codec, body).await
+    }
+
+    fn unhealthy(&self) -> Option<String> {
+        self.driver.unhealthy()
+    }
+
+    fn metrics(&self) -> String {
+        let Counts { held, waiting, granted } = self.driver.counts();
+        let mut series = Exposition::default();
+        if let Some(held) = held {
+            series.family("rr_lock_held", Kind::Gauge, "Locks that are held.");
+            series.sample(&[], held);
+        }
+        series.family("rr_lock_waiting", Kind::Gauge, "Calls that wait for a lock.");
+        series.sample(&[], waiting);
+        series.family("rr_lock_granted_total", Kind::Counter, "Locks that have been granted.");
+        series.sample(&[], granted);
+        series.finish()
+    }
+}
