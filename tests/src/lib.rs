@@ -4,6 +4,7 @@
 //! - [`room`]: a temporary directory and a free port
 //! - [`server`]: `rr-supervisor` with a configuration of the test's own
 //! - [`standin`]: the same with a plugin that needs no PHP and misbehaves on demand
+//! - [`servers`]: Redis and Memcached of the test's own
 //! - [`process`]: process trees as `/proc` shows them
 //! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, and raw bytes
 //! - [`wait`]: polling with a bound
@@ -18,6 +19,7 @@ pub mod client;
 pub mod process;
 pub mod room;
 pub mod server;
+pub mod servers;
 pub mod standin;
 pub mod wait;
 
