@@ -52,7 +52,7 @@ pub(crate) struct Driver(tokio::task::JoinHandle<()>);
 pub(crate) enum Opener {
     Server(RedisConnectionInfo),
     Sentinel(String),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 /// Reads that take any node: all of a shard's in turn.
@@ -93,7 +93,7 @@ impl Opener {
         Ok(match &settings.mode {
             Mode::Single => Self::Server(settings.login.clone()),
             Mode::Sentinel(master) => Self::Sentinel(master.clone()),
-            Mode::Cluster(reads) => Self::Cluster(cluster(settings, *reads)?),
+            Mode::Cluster(reads) => Self::Cluster(Box::new(cluster(settings, *reads)?)),
         })
     }
 

@@ -21,7 +21,7 @@ struct Live {
 
 impl Live {
     fn new(section: Section) -> Self {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let (end, ended) = oneshot::channel::<()>();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
