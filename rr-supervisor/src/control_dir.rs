@@ -5,7 +5,10 @@
 //! a file inside says that somebody lives there; the kernel lets go of it however that one ends.
 
 use nix::unistd::Uid;
-use rr_common::{config::section::Control, control::Access};
+use rr_common::{
+    config::{Config, section::Control},
+    control::Access,
+};
 use std::{
     collections::hash_map::DefaultHasher,
     env,
@@ -22,6 +25,9 @@ use std::{
 /// What every directory's name begins with.
 const PREFIX: &str = "rr-";
 const LOCK: &str = "lock";
+
+/// The RPC port's own socket in it, where the command line finds a server without `rpc.listen`.
+pub(crate) const RPC_SOCKET: &str = "rpc.sock";
 
 /// Longest path of a directory: a socket's path has 108 bytes, and `/temporal.4194304.sock` must fit.
 const LONGEST: usize = 80;
@@ -168,6 +174,27 @@ impl Identity<'_> {
         (self.file, addresses, Uid::effective().as_raw()).hash(&mut hasher);
         format!("{PREFIX}{:016x}", hasher.finish())
     }
+}
+
+/// Where the control directory of a configuration may be, best first. `file` is the configuration's, absolute.
+pub(crate) fn candidates(config: &Config, file: &Path) -> Vec<PathBuf> {
+    let control = &config.supervisor.control;
+    if !control.dir.is_empty() {
+        return vec![control.dir.clone().into()];
+    }
+    let addresses = addresses(config);
+    let identity = Identity {
+        file,
+        addresses: &addresses,
+    };
+    let name = identity.name();
+    parents().into_iter().map(|parent| parent.join(&name)).collect()
+}
+
+/// The addresses that tell one server of a configuration's file from another.
+pub(crate) fn addresses(config: &Config) -> Vec<String> {
+    let plugins = config.plugins();
+    plugins.iter().flat_map(|plugin| config.addresses(plugin)).collect()
 }
 
 /// Where control directories may stand, best first.

@@ -8,6 +8,8 @@
 //! - [`gateway`]: the RPC port; [`rpc_thread`]: the thread that it shares with the endpoints
 //! - [`status`]: health and readiness
 //! - [`messages`]: the protobuf messages of the RPC methods
+//! - [`operate`]: `informer.*`, `resetter.*`, `supervisor.Plugins`: what operators and the command line ask
+//! - [`app_log`]: `app.*`: log lines of PHP applications
 //! - [`plugins`]: which there are, the life of each as plain data, how one is started
 //! - [`control`]: our side of the contract `rr.control.v1`
 //! - [`endpoint`]: HTTP servers of our own, for few and small requests
@@ -16,6 +18,7 @@
 //! - [`reaper`]: the end of every child, orphans too
 //! - [`on_init`], [`deadline`], [`notify`], [`pid_file`], [`logs`]: as named
 
+mod app_log;
 mod cli;
 mod control;
 mod control_dir;
@@ -27,6 +30,7 @@ mod logs;
 mod messages;
 mod notify;
 mod on_init;
+mod operate;
 mod pid_file;
 mod plugins;
 mod reaper;

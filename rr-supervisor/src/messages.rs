@@ -11,6 +11,7 @@ macro_rules! package {
     };
 }
 
+package!(applogger, "applogger.v1");
 package!(jobs, "jobs.v1");
 package!(service, "service.v1");
 package!(status, "status.v1");

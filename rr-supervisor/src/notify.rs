@@ -1,5 +1,6 @@
 //! Telling systemd: ready, stopping, alive (`sd_notify`, over the datagram socket in `NOTIFY_SOCKET`).
 
+use nix::time::{ClockId, clock_gettime};
 use std::{
     env, io,
     os::{
@@ -9,6 +10,7 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    time::Duration,
 };
 
 /// The way to systemd, if we run under it.
@@ -45,6 +47,14 @@ impl Notify {
         self.send("READY=1")
     }
 
+    /// Workers are being replaced; `ready` ends that. systemd wants to know since when, to tell it from an older message.
+    pub(crate) fn reloading(&self) {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
+            .map(Duration::from)
+            .unwrap_or_default();
+        let _ = self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+    }
+
     /// The orderly stop has begun.
     pub(crate) fn stopping(&self) {
         let _ = self.send("STOPPING=1");
@@ -53,6 +63,18 @@ impl Notify {
     /// We are alive.
     pub(crate) fn watchdog(&self) {
         let _ = self.send("WATCHDOG=1");
+    }
+
+    /// To a socket at that path, which is returned.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    pub(crate) fn to(path: &std::path::Path) -> (Self, UnixDatagram) {
+        let systemd = UnixDatagram::bind(path).unwrap();
+        let target = (
+            UnixDatagram::unbound().unwrap(),
+            SocketAddr::from_pathname(path).unwrap(),
+        );
+        (Self { target: Some(target) }, systemd)
     }
 
     fn send(&self, message: &str) -> io::Result<()> {
@@ -71,14 +93,7 @@ mod tests {
     #[test]
     fn messages_arrive_as_systemd_wants_them() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("notify");
-        let systemd = UnixDatagram::bind(&path).unwrap();
-        let notify = Notify {
-            target: Some((
-                UnixDatagram::unbound().unwrap(),
-                SocketAddr::from_pathname(&path).unwrap(),
-            )),
-        };
+        let (notify, systemd) = Notify::to(&dir.path().join("notify"));
         notify.ready().unwrap();
         notify.stopping();
         let mut buffer = [0; 64];

@@ -94,6 +94,14 @@ impl<'a> Encoder<'a> {
         self.message_end();
     }
 
+    /// The message, if it is somebody else's text.
+    pub(crate) fn foreign_message(&mut self, message: &str) {
+        match (self.style.json, self.is_up()) {
+            (true, _) => self.message(message.as_bytes()),
+            (false, up) => self.message(text::tame(message, up).as_bytes()),
+        }
+    }
+
     /// The message, written by a formatter.
     pub(crate) fn message_display(&mut self, message: impl fmt::Display) {
         let mut text = self.text();
@@ -210,7 +218,10 @@ impl<'a> Encoder<'a> {
             if first && self.style.colour {
                 self.raw(text::DIM);
             }
-            self.raw(key);
+            match text::is_word(key.as_bytes()) {
+                true => self.raw(key),
+                false => text::quoted(&mut self.out, key.as_bytes()),
+            }
             self.raw("=");
         } else {
             match (first, self.out.len() > self.start) {

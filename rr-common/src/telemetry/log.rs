@@ -91,6 +91,15 @@ pub fn line(logger: &str, level: Level, message: &str) -> Option<Line<'static>> 
     Some(line)
 }
 
+/// As [`line`], for a text that somebody else wrote: it stays one line under its own time and level. JSON escapes what is in
+/// it anyway; elsewhere further lines of the text are indented, and control characters are shown as escapes. What is JSON
+/// stays JSON by that, also in `raw` mode.
+pub fn foreign_line(logger: &str, level: Level, message: &str) -> Option<Line<'static>> {
+    let mut line = begin(logger, level)?;
+    line.encoder.foreign_message(message);
+    Some(line)
+}
+
 /// A line up to where its message begins.
 pub(super) fn begin(logger: &str, level: Level) -> Option<Line<'static>> {
     LOGGER.get()?.begin(logger, level)

@@ -2,6 +2,7 @@
 
 use super::Level;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::time::SystemTime;
@@ -72,6 +73,25 @@ pub(crate) fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     escape(out, bytes);
     out.push(b'"');
+}
+
+/// Makes somebody else's text harmless where nothing else escapes it: a further line is indented, unless the margin of `up`
+/// does that, and control characters become escapes. In JSON a line end stands between tokens only, so it stays valid.
+pub(crate) fn tame(text: &str, has_margin: bool) -> Cow<'_, str> {
+    let harmless = |c: char| !c.is_control() || c == '\t' || (has_margin && c == '\n');
+    if text.chars().all(harmless) {
+        return text.into();
+    }
+    let text = text.trim_end_matches(['\r', '\n']).replace("\r\n", "\n");
+    let mut tamed = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' if !has_margin => tamed.push_str("\n\t"),
+            c if harmless(c) => tamed.push(c),
+            c => tamed.extend(c.escape_default()),
+        }
+    }
+    tamed.into()
 }
 
 /// Whether a value of `up` mode needs no quotes.
@@ -247,5 +267,35 @@ fn highlighted(out: &mut Vec<u8>, line: &[u8], colours: bool) {
     };
     for part in [highlight.as_bytes(), line, RESET.as_bytes()] {
         out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_foreign_text_forges_no_line() {
+        assert_eq!(tame("plain \t ü", false), "plain \t ü");
+        assert_eq!(tame("a\r\n2026\tERROR\tforged\n", false), "a\n\t2026\tERROR\tforged");
+        assert_eq!(tame("a\nb", true), "a\nb");
+        assert_eq!(tame("\x1b[2Jx\ry\u{9b}", true), "\\u{1b}[2Jx\\ry\\u{9b}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_begins_a_line_of_its_own(text in ".*\n?.*\r?\n.*") {
+            let tamed = tame(&text, false);
+            prop_assert!(tamed.split('\n').skip(1).all(|line| line.starts_with('\t')));
+            prop_assert!(tamed.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
+        }
+
+        #[test]
+        fn json_stays_json(key in "[a-z]{1,5}", value in any::<String>()) {
+            let value = serde_json::json!({ key: [value, {"n": 1}] });
+            let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&tame(&pretty, false)).ok(), Some(value));
+        }
     }
 }

@@ -1,10 +1,18 @@
 //! The command line, RoadRunner's as it is: flags may stand before or after the verb.
 
 mod config;
+mod find;
+mod human;
+mod jobs;
+mod plugins;
+mod reset;
+mod rpc;
 mod serve;
 mod stop;
+mod table;
 mod up;
 mod version;
+mod workers;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use rr_common::{
@@ -69,12 +77,28 @@ enum Verb {
     /// Start the server for development: log lines for people, a banner with addresses and pids
     Up,
     /// Stop the server whose .pid file is in the working directory
-    Stop,
+    Stop(Output),
+    /// Show the workers of the running server
+    Workers(workers::Arguments),
+    /// Replace the workers of the running server, behind the pool
+    Reset(reset::Arguments),
+    /// List, pause, resume and destroy pipelines of the running server
+    Jobs(jobs::Arguments),
+    /// Show the processes of the running server: version, age, restarts, memory, health
+    Plugins(Output),
     /// Look into the configuration
     Config {
         #[command(subcommand)]
         what: config::What,
     },
+}
+
+/// How the answer looks.
+#[derive(Clone, Copy, Debug, Args)]
+struct Output {
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// A failed command: what the user reads on stderr.
@@ -115,7 +139,11 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
     match cli.verb {
         Some(Verb::Serve) => serve::run(&cli.global, inherited),
         Some(Verb::Up) => up::run(&cli.global, inherited),
-        Some(Verb::Stop) => stop::run(&cli.global),
+        Some(Verb::Stop(output)) => stop::run(&cli.global, output),
+        Some(Verb::Workers(arguments)) => workers::run(&cli.global, &arguments),
+        Some(Verb::Reset(arguments)) => reset::run(&cli.global, &arguments),
+        Some(Verb::Jobs(arguments)) => jobs::run(&cli.global, &arguments),
+        Some(Verb::Plugins(output)) => plugins::run(&cli.global, output),
         Some(Verb::Config { what }) => config::run(&cli.global, &what),
         None => {
             Cli::command().print_help()?;
@@ -168,5 +196,17 @@ mod tests {
         assert!(parse("rr -v").unwrap().global.version);
         assert!(parse("rr --version").unwrap().global.version);
         assert!(parse("rr serve --nonsense").is_err());
+        // Laravel Octane's `octane:reload`.
+        let octane = parse("rr reset -o rpc.listen=tcp://127.0.0.1:6001 -s").unwrap();
+        assert!(matches!(octane.verb, Some(Verb::Reset(_))) && octane.global.silent);
+        for line in [
+            "rr workers http jobs -i --json",
+            "rr workers add http",
+            "rr workers remove http --json",
+            "rr jobs --pause a,b",
+            "rr plugins --json",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `stop`: SIGTERM to the process in the `.pid` file, a second one with `-f`.
 
-use super::{Failure, Global};
+use super::{Failure, Global, Output};
 use crate::pid_file;
 use nix::{
     errno::Errno,
@@ -19,7 +19,7 @@ const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Sends the signals; does not wait for the end.
 #[allow(clippy::print_stdout)]
-pub(super) fn run(global: &Global) -> Result<ExitCode, Failure> {
+pub(super) fn run(global: &Global, output: Output) -> Result<ExitCode, Failure> {
     let path = directory(global)?.join(pid_file::NAME);
     let pid = pid_file::read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure(format!(
@@ -28,7 +28,9 @@ pub(super) fn run(global: &Global) -> Result<ExitCode, Failure> {
         )),
         _ => Failure(error.to_string()),
     })?;
-    if !global.silent {
+    if output.json {
+        println!("{}", serde_json::json!({ "pid": pid }));
+    } else if !global.silent {
         println!("stopping process with PID: {pid}");
     }
     let pid = Pid::from_raw(pid);

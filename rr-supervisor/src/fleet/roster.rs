@@ -64,6 +64,20 @@ pub(crate) enum State {
     Failed,
 }
 
+impl State {
+    /// As people read it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Stopping => "stopping",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Sees each new picture.
 pub(crate) type RosterWatch = tokio::sync::watch::Receiver<Arc<Roster>>;
 

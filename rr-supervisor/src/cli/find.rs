@@ -1,0 +1,77 @@
+//! Finds the running server: by `rpc.listen` of its configuration, else by its control directory. Nothing else in the
+//! configuration matters here, so nothing else is checked: tools call with other files and `-o` options than `serve` had.
+
+use super::{
+    Failure, Global,
+    rpc::{Client, RpcError},
+};
+use crate::control_dir;
+use rr_common::{
+    config::{self, LoadOptions, Loaded},
+    listen::Address,
+};
+use std::path::Path;
+
+/// The reference's text, its line ends included.
+const NOT_CONFIGURED: &str = "rpc service not specified in the configuration. Tip: add\n rpc:\n listen: rr_rpc_address";
+
+/// Connects to the server that these options mean.
+pub(super) fn server(global: &Global) -> Result<Client, Failure> {
+    Ok(connect(&address(global)?)?)
+}
+
+/// Where it listens.
+pub(super) fn address(global: &Global) -> Result<Address, Failure> {
+    let options = LoadOptions {
+        lenient: true,
+        ..global.load_options()
+    };
+    let loaded = config::load(&options)?;
+    match &loaded.config.rpc {
+        Some(rpc) => configured(&rpc.listen, &loaded.base_dir).map_err(Failure),
+        None => {
+            let socket = control_socket(&loaded, &global.config);
+            Ok(Address::Unix(socket.ok_or(NOT_CONFIGURED)?))
+        }
+    }
+}
+
+/// Connects there.
+pub(super) fn connect(address: &Address) -> Result<Client, RpcError> {
+    Client::connect(address)
+}
+
+/// An address of the configuration; a relative path starts from where the server runs.
+fn configured(listen: &str, base: &Path) -> Result<Address, String> {
+    match listen.parse::<Address>() {
+        Ok(Address::Unix(path)) => Ok(Address::Unix(base.join(path))),
+        Ok(address) => Ok(address),
+        Err(error) => Err(format!("rpc.listen: {error}")),
+    }
+}
+
+/// The RPC socket that a server of this configuration has made in its control directory.
+fn control_socket(loaded: &Loaded, file: &Path) -> Option<std::path::PathBuf> {
+    let file = loaded.base_dir.join(file.file_name()?);
+    let directories = control_dir::candidates(&loaded.config, &file);
+    let sockets = directories
+        .into_iter()
+        .map(|directory| directory.join(control_dir::RPC_SOCKET));
+    sockets.into_iter().find(|socket| socket.exists())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_where_the_server_runs() {
+        let base = Path::new("/srv/app");
+        let read = |text| configured(text, base).map(|address| address.to_string());
+        assert_eq!(read("tcp://127.0.0.1:6001").unwrap(), "127.0.0.1:6001");
+        assert_eq!(read("unix://var/rr.sock").unwrap(), "unix:///srv/app/var/rr.sock");
+        assert_eq!(read("unix:///run/rr.sock?mode=0600").unwrap(), "unix:///run/rr.sock");
+        assert!(read("").unwrap_err().starts_with("rpc.listen: "));
+    }
+}

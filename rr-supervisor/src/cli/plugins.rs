@@ -1,0 +1,164 @@
+//! `plugins`: every process of the server: version, age, restarts, memory, workers, health, and what died lately.
+
+use super::{
+    Failure, Global, Output, find, human,
+    rpc::QUICK,
+    table::{Cell, Colour, Table, colours},
+};
+use crate::operate::Process;
+use serde_json::json;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// Deaths that are shown for one plugin; `--json` has all.
+const DEATHS: usize = 3;
+
+/// Runs the command.
+pub(super) fn run(global: &Global, output: Output) -> Result<ExitCode, Failure> {
+    let mut client = find::server(global)?;
+    let processes: Vec<Process> = client.call("supervisor.Plugins", &true, QUICK)?;
+    let text = match output.json {
+        true => format!("{}\n", json!({ "plugins": processes })),
+        false => table(&processes).draw(colours()) + &deaths(&processes),
+    };
+    write!(io::stdout(), "{text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(processes: &[Process]) -> Table {
+    let head = [
+        "PLUGIN", "STATE", "PID", "VERSION", "UPTIME", "RESTARTS", "MEMORY", "WORKERS", "HEALTH",
+    ];
+    let mut table = Table::new(&head);
+    let none = || "-".to_owned();
+    for process in processes {
+        let memory = process.memory.map(|memory| memory.pss.unwrap_or(memory.rss));
+        let workers = process.workers.map(|count| match process.workers_memory {
+            0 => count.to_string(),
+            memory => format!("{count} ({})", human::bytes(memory)),
+        });
+        table.row([
+            Cell::from(&process.name),
+            state(process),
+            Cell::from(process.pid.map_or_else(none, |pid| pid.to_string())),
+            Cell::from(if process.version.is_empty() {
+                "-"
+            } else {
+                &process.version
+            }),
+            Cell::from(process.uptime_seconds.map_or_else(none, human::lasted)),
+            Cell::from(process.restarts),
+            Cell::from(memory.map_or_else(none, human::bytes)),
+            Cell::from(workers.unwrap_or_else(none)),
+            health(process),
+        ]);
+    }
+    table
+}
+
+fn state(process: &Process) -> Cell {
+    match process.state.as_str() {
+        "running" => Cell::coloured("running", Colour::Green),
+        "failed" => Cell::coloured("failed", Colour::Red),
+        // It waits for its first call, as it should.
+        "down" if process.on_demand => Cell::from("on demand"),
+        other => Cell::coloured(other, Colour::Yellow),
+    }
+}
+
+fn health(process: &Process) -> Cell {
+    match (process.state.as_str(), process.health.as_str()) {
+        ("running", "") if process.ready => Cell::coloured("ok", Colour::Green),
+        ("running", "") => Cell::coloured("busy", Colour::Yellow),
+        ("running", text) => Cell::coloured(text, Colour::Red),
+        _ => Cell::from("-"),
+    }
+}
+
+/// The last deaths, a line each.
+fn deaths(processes: &[Process]) -> String {
+    let mut text = String::new();
+    for process in processes {
+        for death in process.deaths.iter().rev().take(DEATHS) {
+            let when = human::ago(std::time::Duration::from_secs(death.seconds_ago));
+            let early = if death.early { ", before it was of any use" } else { "" };
+            let name = &process.name;
+            text += &format!("{name} died {when}{early}: {}", death.exit);
+            // Without words of its own it is the exit again.
+            if death.reason != death.exit && !death.reason.is_empty() {
+                text += &format!(": {}", death.reason.replace(char::is_control, " "));
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operate::{Death, Memory};
+
+    #[test]
+    fn everything_has_its_column() {
+        let supervisor = Process {
+            name: "supervisor".into(),
+            state: "running".into(),
+            pid: Some(10),
+            version: "2025.1.15".into(),
+            uptime_seconds: Some(61),
+            memory: Some(Memory {
+                rss: 9_000_000,
+                pss: Some(3_400_000),
+            }),
+            ready: true,
+            ..Process::default()
+        };
+        let http = Process {
+            name: "http".into(),
+            state: "restarting".into(),
+            restarts: 2,
+            deaths: vec![Death {
+                seconds_ago: 60,
+                exit: "signal 9".into(),
+                early: false,
+                reason: "signal 9".into(),
+            }],
+            ..Process::default()
+        };
+        let lock = Process {
+            name: "lock".into(),
+            state: "down".into(),
+            on_demand: true,
+            ..Process::default()
+        };
+        let all = [supervisor, http, lock];
+        let drawn = table(&all).draw(false);
+        let cells = |line: usize| -> Vec<String> {
+            let line = drawn.lines().nth(line).unwrap_or_default();
+            line.trim_matches('│')
+                .split('│')
+                .map(|cell| cell.trim().to_owned())
+                .collect()
+        };
+        assert_eq!(
+            cells(3),
+            [
+                "supervisor",
+                "running",
+                "10",
+                "2025.1.15",
+                "1m01s",
+                "0",
+                "3.4 MB",
+                "-",
+                "ok"
+            ]
+        );
+        assert_eq!(cells(4), ["http", "restarting", "-", "-", "-", "2", "-", "-", "-"]);
+        assert_eq!(cells(5)[1], "on demand");
+        assert_eq!(deaths(&all), "http died 1 minute ago: signal 9\n");
+    }
+}

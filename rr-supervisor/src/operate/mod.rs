@@ -1,0 +1,71 @@
+//! What operators ask of the running server over RPC: who works (`informer.*`), replace the workers (`resetter.*`), how the
+//! processes are (`supervisor.Plugins`). The command line speaks to these.
+//!
+//! Nothing is kept here: each call looks at the newest [`Roster`](crate::fleet::Roster) and asks the plugins over the contract, each within a bound.
+
+#![allow(dead_code, unused_imports, reason = "the RPC port adds them")]
+
+mod ask;
+mod informer;
+mod overview;
+mod resetter;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use informer::Informer;
+#[cfg(test)]
+pub(crate) use overview::{Death, Memory};
+pub(crate) use overview::{Overview, Process};
+pub(crate) use resetter::Resetter;
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+/// An answer of a [`Resident`].
+pub(crate) type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
+
+/// A plugin that lives in the supervisor itself and has processes of its own, such as `service`.
+pub(crate) trait Resident: fmt::Debug + Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// Its processes.
+    fn workers(&self) -> Reply<'_, Vec<Worker>>;
+
+    /// Replaces all of them; returns when that is done.
+    fn reset(&self) -> Reply<'_, ()>;
+}
+
+/// All of them.
+pub(crate) type Residents = Vec<Arc<dyn Resident>>;
+
+/// One worker, with the names that the reference gives to its fields; those of our own stand at the end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Worker {
+    /// Process id.
+    pub pid: u32,
+    /// State as the reference numbers it.
+    pub status: u32,
+    /// Requests served.
+    #[serde(rename = "numExecs")]
+    pub execs: u64,
+    /// Start, in nanoseconds since 1970.
+    pub created: u64,
+    /// Resident bytes.
+    #[serde(rename = "memoryUsage")]
+    pub memory: u64,
+    /// CPU share since the start.
+    #[serde(rename = "CPUPercent")]
+    pub cpu: f64,
+    /// The command, of services only.
+    pub command: String,
+    /// State as text.
+    #[serde(rename = "statusStr")]
+    pub status_text: String,
+    /// The pool that it belongs to.
+    pub pool: String,
+    /// Age of the running request in milliseconds; 0 when idle.
+    #[serde(rename = "busyMs")]
+    pub busy_ms: u64,
+}

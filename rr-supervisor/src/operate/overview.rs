@@ -1,0 +1,221 @@
+//! `supervisor.Plugins`: every process of the server with its version, age, restarts, memory, workers and health.
+
+use super::{
+    Residents,
+    ask::{self, QUICK},
+};
+use crate::{
+    fleet::{Member, RosterWatch, State},
+    gateway::{Answer, Local},
+};
+use bytes::Bytes;
+use rr_common::{
+    COMPATIBLE_VERSION,
+    control::v1::{HealthRequest, ReadyRequest, plugin_client::PluginClient},
+    rpc::{CallError, Codec, encode},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+use tokio::task::{JoinSet, spawn_blocking};
+use tonic::transport::Channel;
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Overview {
+    roster: RosterWatch,
+    residents: Residents,
+    since: SystemTime,
+}
+
+/// One process of the server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Process {
+    /// The plugin's name, or `supervisor`.
+    pub name: String,
+    /// Where in its life it is: down, starting, running, restarting, stopping, failed.
+    pub state: String,
+    /// Its process, if there is one.
+    pub pid: Option<u32>,
+    /// Its program's version.
+    pub version: String,
+    /// Age of the process.
+    pub uptime_seconds: Option<u64>,
+    /// Processes that were started after the first one.
+    pub restarts: u64,
+    /// Memory of the process itself, without its workers.
+    pub memory: Option<Memory>,
+    /// Its workers; null if it has none by its nature.
+    pub workers: Option<usize>,
+    /// Resident bytes of the workers.
+    pub workers_memory: u64,
+    /// Why it cannot work at present; empty if it can.
+    pub health: String,
+    /// Whether it could take work at this moment.
+    pub ready: bool,
+    /// Started by its first call only.
+    pub on_demand: bool,
+    /// First parts of its RPC methods.
+    pub rpc: Vec<String>,
+    /// Its last deaths, oldest first.
+    pub deaths: Vec<Death>,
+}
+
+/// Memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// Resident, shared pages counted in full.
+    pub rss: u64,
+    /// Shared pages divided by those who share them; absent where the kernel does not tell.
+    pub pss: Option<u64>,
+}
+
+/// An end that nobody asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Death {
+    /// How long ago.
+    pub seconds_ago: u64,
+    /// Exit code or signal.
+    pub exit: String,
+    /// Before it was ready, or right after.
+    pub early: bool,
+    /// What it said.
+    pub reason: String,
+}
+
+impl Overview {
+    /// Of these plugins, and of this process.
+    pub(crate) fn new(roster: RosterWatch, residents: Residents) -> Self {
+        Self {
+            roster,
+            residents,
+            since: SystemTime::now(),
+        }
+    }
+
+    /// All processes, the supervisor first.
+    pub(crate) async fn processes(&self) -> Vec<Process> {
+        let roster = Arc::clone(&self.roster.borrow());
+        let mut looking = JoinSet::new();
+        for (index, member) in roster.members.iter().enumerate() {
+            let member = member.clone();
+            looking.spawn(async move { (index, look(&member).await) });
+        }
+        let mut plugins = looking.join_all().await;
+        plugins.sort_by_key(|(index, _)| *index);
+        let mut all = vec![self.own(roster.stopping).await];
+        all.extend(plugins.into_iter().map(|(_, process)| process));
+        all
+    }
+
+    /// The supervisor, with the processes of those who live in it as its workers.
+    async fn own(&self, stopping: bool) -> Process {
+        let pid = std::process::id();
+        let mut workers = Vec::new();
+        for resident in &self.residents {
+            workers.extend(resident.workers().await.unwrap_or_default());
+        }
+        Process {
+            name: "supervisor".into(),
+            state: if stopping { State::Stopping } else { State::Running }.text().into(),
+            pid: Some(pid),
+            version: COMPATIBLE_VERSION.into(),
+            uptime_seconds: age(self.since),
+            memory: memory_of(pid).await,
+            workers: (!self.residents.is_empty()).then_some(workers.len()),
+            workers_memory: workers.iter().map(|worker| worker.memory).sum(),
+            ready: !stopping,
+            ..Process::default()
+        }
+    }
+}
+
+impl Local for Overview {
+    fn prefix(&self) -> &'static str {
+        "supervisor"
+    }
+
+    fn call<'a>(&'a self, method: &'a str, codec: Codec, _: Bytes) -> Answer<'a> {
+        Box::pin(async move {
+            match method {
+                "Plugins" => encode(codec, &self.processes().await),
+                _ => Err(CallError::NoMethod),
+            }
+        })
+    }
+}
+
+async fn look(member: &Member) -> Process {
+    let now = Instant::now();
+    let pid = member.pid.and_then(|pid| u32::try_from(pid.as_raw()).ok());
+    let death = |death: &crate::plugins::lifecycle::Death| Death {
+        seconds_ago: now.saturating_duration_since(death.at).as_secs(),
+        exit: death.exit.to_string(),
+        early: death.early,
+        reason: death.words.clone(),
+    };
+    let mut process = Process {
+        name: member.name.clone(),
+        state: member.state.text().into(),
+        pid,
+        version: member.version.clone(),
+        uptime_seconds: member.since.and_then(age),
+        restarts: member.restarts,
+        on_demand: member.on_demand,
+        rpc: member.prefixes.clone(),
+        deaths: member.deaths.iter().map(death).collect(),
+        ..Process::default()
+    };
+    if let Some(pid) = pid {
+        process.memory = memory_of(pid).await;
+    }
+    if member.channel.is_none() {
+        return process;
+    }
+    if let Ok(workers) = ask::workers(member).await {
+        process.workers_memory = workers.iter().map(|worker| worker.memory).sum();
+        process.workers = Some(workers.len()).filter(|count| *count > 0);
+    }
+    let health = async |mut client: PluginClient<Channel>| client.health(HealthRequest {}).await;
+    process.health = match ask::ask(member, QUICK, health).await {
+        Ok(answer) => answer.unhealthy,
+        Err(error) => error.to_string(),
+    };
+    let ready = async |mut client: PluginClient<Channel>| client.ready(ReadyRequest {}).await;
+    process.ready = ask::ask(member, QUICK, ready).await.is_ok_and(|answer| answer.ready);
+    process
+}
+
+fn age(since: SystemTime) -> Option<u64> {
+    since.elapsed().ok().map(|age| age.as_secs())
+}
+
+/// Memory of a process; the kernel adds it up while it is asked, so not on this thread.
+async fn memory_of(pid: u32) -> Option<Memory> {
+    spawn_blocking(move || memory(pid)).await.ok().flatten()
+}
+
+fn memory(pid: u32) -> Option<Memory> {
+    if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        && let Some(rss) = kilobytes(&text, "Rss:")
+    {
+        return Some(Memory {
+            rss,
+            pss: kilobytes(&text, "Pss:"),
+        });
+    }
+    // Under another user, or another kernel, that file may be closed to us.
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    kilobytes(&text, "VmRSS:").map(|rss| Memory { rss, pss: None })
+}
+
+/// The bytes that a line of the kernel's tables names in kB.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(number * 1024)
+}

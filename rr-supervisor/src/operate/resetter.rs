@@ -1,0 +1,123 @@
+//! `resetter.*`: all workers of a plugin are replaced, behind the pool. While that lasts systemd sees the service reload.
+
+use super::{
+    Residents,
+    ask::{self, AskError, SLOW},
+    informer::with_workers,
+};
+use crate::{
+    fleet::{RosterWatch, State},
+    gateway::{Answer, Local},
+    notify::Notify,
+};
+use bytes::Bytes;
+use rr_common::{
+    control::v1::{ResetRequest, plugin_client::PluginClient},
+    rpc::{CallError, Codec, decode, encode},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use tonic::transport::Channel;
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Resetter {
+    roster: RosterWatch,
+    residents: Residents,
+    notify: Notify,
+    running: AtomicUsize,
+}
+
+impl Resetter {
+    /// For these plugins.
+    pub(crate) fn new(roster: RosterWatch, residents: Residents, notify: Notify) -> Self {
+        Self {
+            roster,
+            residents,
+            notify,
+            running: AtomicUsize::new(0),
+        }
+    }
+
+    async fn reset(&self, plugin: &str) -> Result<(), CallError> {
+        let resident = self.residents.iter().find(|resident| resident.name() == plugin);
+        let roster = Arc::clone(&self.roster.borrow());
+        let _told = Reloading::begin(self);
+        if let Some(resident) = resident {
+            return resident.reset().await.map_err(failed);
+        }
+        let member = roster
+            .get(plugin)
+            .ok_or_else(|| CallError::failed(format!("{CHAIN}_by_name: no such plugin: {plugin}")))?;
+        let question = async |mut client: PluginClient<Channel>| client.reset(ResetRequest::default()).await;
+        let answer = ask::ask(member, SLOW, question).await;
+        answer.map(drop).map_err(|error| match error {
+            AskError::Unsupported(_) => failed(format!("the plugin {plugin} has no workers")),
+            other => failed(other.to_string()),
+        })
+    }
+}
+
+impl Local for Resetter {
+    fn prefix(&self) -> &'static str {
+        "resetter"
+    }
+
+    fn call<'a>(&'a self, method: &'a str, codec: Codec, body: Bytes) -> Answer<'a> {
+        Box::pin(async move {
+            match method {
+                "List" => {
+                    let roster = Arc::clone(&self.roster.borrow());
+                    encode(codec, &with_workers(&roster, &self.residents).await)
+                }
+                "Reset" => {
+                    self.reset(&decode::<String>(codec, &body)?).await?;
+                    encode(codec, &true)
+                }
+                _ => Err(CallError::NoMethod),
+            }
+        })
+    }
+}
+
+/// How the reference's chain of operations begins.
+const CHAIN: &str = "resetter_rpc_reset:\n\tresetter_plugin_reset";
+
+fn failed(text: String) -> CallError {
+    CallError::failed(format!("{CHAIN}: {text}"))
+}
+
+/// Tells systemd of a reload while it lives. Several resets at once are one reload.
+#[derive(Debug)]
+struct Reloading<'a>(&'a Resetter);
+
+impl<'a> Reloading<'a> {
+    fn begin(resetter: &'a Resetter) -> Self {
+        if resetter.running.fetch_add(1, Ordering::Relaxed) == 0 && is_up(&resetter.roster) {
+            resetter.notify.reloading();
+        }
+        Self(resetter)
+    }
+}
+
+impl Drop for Reloading<'_> {
+    fn drop(&mut self) {
+        let Self(resetter) = self;
+        if resetter.running.fetch_sub(1, Ordering::Relaxed) == 1 && is_up(&resetter.roster) {
+            let _ = resetter.notify.ready();
+        }
+    }
+}
+
+/// Whether the start is over and the stop has not begun: systemd must not hear `READY=1` otherwise.
+fn is_up(roster: &RosterWatch) -> bool {
+    let roster = roster.borrow();
+    let starting = roster.members.iter().any(|member| match member.state {
+        State::Starting => true,
+        State::Down => !member.on_demand,
+        _ => false,
+    });
+    !roster.stopping && !starting
+}
