@@ -12,6 +12,7 @@
 //! - [`app_log`]: `app.*`: log lines of PHP applications
 //! - [`plugins`]: which there are, the life of each as plain data, how one is started
 //! - [`control`]: our side of the contract `rr.control.v1`
+//! - [`metrics`]: what is counted, and the page for Prometheus
 //! - [`endpoint`]: HTTP servers of our own, for few and small requests
 //! - [`control_dir`]: the directory of the control sockets, and the lock in it
 //! - [`sockets`]: every listening socket, and who answers on it for a plugin that was given up
@@ -28,6 +29,7 @@ mod fleet;
 mod gateway;
 mod logs;
 mod messages;
+mod metrics;
 mod notify;
 mod on_init;
 mod operate;

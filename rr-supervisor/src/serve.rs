@@ -6,6 +6,7 @@ use crate::{
     fleet::{Fleet, Surroundings},
     gateway::Locals,
     logs::{self, ServerLog},
+    metrics::{self, Metrics},
     notify::Notify,
     on_init::{self, OnInitError},
     plugins::{catalog, process},
@@ -29,7 +30,7 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
@@ -123,6 +124,7 @@ pub(crate) async fn serve(
         control_dir,
         access,
         status,
+        metrics,
     } = match prepared {
         Ok(Some(prepared)) => prepared,
         other => {
@@ -134,8 +136,10 @@ pub(crate) async fn serve(
 
     let (asking, questions) = mpsc::channel(QUESTIONS);
     control::serve(Door::open(&control_dir.socket(), access)?, asking.clone());
+    let ledger = metrics::Ledger::default();
     let surroundings = Surroundings {
         sockets,
+        ledger: metrics.is_some().then(|| ledger.clone()),
         log,
         control_dir,
         config: serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?,
@@ -158,6 +162,11 @@ pub(crate) async fn serve(
         status::serve(status.clone(), section, listener, &rpc_thread)?;
         locals.add(StatusRpc(status));
     }
+    if let Some((registry, listener)) = metrics {
+        let metrics = Arc::new(Metrics::new(registry, ledger, fleet.roster()));
+        metrics::serve(metrics.clone(), listener, &rpc_thread)?;
+        locals.add(metrics::Calls(metrics));
+    }
     let run = Run {
         fleet,
         questions,
@@ -179,6 +188,8 @@ struct Prepared {
     access: Access,
     /// The socket of `status.address`.
     status: Option<Listener>,
+    /// The application's collectors, and the socket of `metrics.address`.
+    metrics: Option<(metrics::Registry, Listener)>,
 }
 
 /// What comes before the first plugin: the control directory and who may use it, the listening sockets, `on_init`.
@@ -223,6 +234,17 @@ async fn prepare(
         })
     });
     let status = status.transpose()?;
+    let metrics = loaded.config.metrics.as_ref().map(|section| {
+        let registry = metrics::Registry::configured(section, Instant::now());
+        let registry = registry.map_err(|reason| ServeError::Plugins(format!("the plugin metrics cannot start: {reason}")))?;
+        let bound = sockets.endpoint("metrics.address", &section.address);
+        let listener = bound.map_err(|error| ServeError::Listen {
+            plugin: "metrics".into(),
+            error,
+        })?;
+        Ok::<_, ServeError>((registry, listener))
+    });
+    let metrics = metrics.transpose()?;
     let server = loaded.config.server.as_ref();
     if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
         match on_init::run(section, reaper).await {
@@ -238,6 +260,7 @@ async fn prepare(
         control_dir,
         access,
         status,
+        metrics,
     })
 }
 

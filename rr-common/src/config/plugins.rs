@@ -9,7 +9,6 @@ type Asked = (&'static str, fn(&Config) -> bool);
 /// removes its line.
 const UNSERVED: &[Asked] = &[
     ("rpc", |c| c.rpc.is_some()),
-    ("metrics", |c| c.metrics.is_some()),
     ("otel", |c| c.otel.is_some()),
     ("service", |c| c.service.is_some()),
     ("fileserver", |c| c.fileserver.is_some()),
@@ -78,7 +77,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::config::CommandLine;
-    use crate::config::section::{Http, Metrics, PluginProcess, Ssl};
+    use crate::config::section::{Http, Otel, PluginProcess, Ssl};
 
     #[test]
     fn sections_ask_for_processes_and_sockets() {
@@ -88,7 +87,7 @@ mod tests {
                 ssl: Some(Ssl::default()),
                 ..Http::default()
             }),
-            metrics: Some(Metrics::default()),
+            otel: Some(Otel::default()),
             ..Config::default()
         };
         let own = PluginProcess {
@@ -102,7 +101,7 @@ mod tests {
             .insert("http".into(), PluginProcess::default());
         assert_eq!(config.plugins(), ["http", "mine"]);
         assert_eq!(config.addresses("http"), [":8080", "unix:///run/x.sock"]);
-        assert_eq!(config.unserved_sections(), ["metrics"]);
+        assert_eq!(config.unserved_sections(), ["otel"]);
         if let Some(ssl) = config.http.as_mut().and_then(|http| http.ssl.as_mut()) {
             ssl.key = "k.pem".into();
             ssl.cert = "c.pem".into();

@@ -1,7 +1,17 @@
 //! Prometheus metrics: numbers that any thread may change without a lock, and the text that shows them.
 //!
 //! A number is a plain field of whoever counts ([`Counter`], [`Gauge`], [`Histogram`]); there is no registry. Whoever is
-//! asked writes what it has into an [`Exposition`].
+//! asked writes what it has into an [`Exposition`]. Whoever gathers from several sources holds [`Families`].
+
+mod families;
+mod number;
+mod parse;
+mod process;
+
+pub use families::{Bound, Families, Family, Key, Part, push_label};
+pub use number::Number;
+pub use parse::ParseError;
+pub use process::Usage;
 
 use crate::pool::WorkerInfo;
 use std::fmt::{Display, Write};
@@ -34,7 +44,7 @@ pub struct Histogram {
 }
 
 /// A family's type.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// See [`Counter`].
     Counter,
@@ -42,6 +52,11 @@ pub enum Kind {
     Gauge,
     /// See [`Histogram`].
     Histogram,
+    /// Observations by quantile.
+    Summary,
+    /// Nobody says what it is.
+    #[default]
+    Untyped,
 }
 
 /// The text that Prometheus reads, while it grows.
@@ -106,14 +121,36 @@ impl Histogram {
     }
 }
 
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Counter,
+        Self::Gauge,
+        Self::Histogram,
+        Self::Summary,
+        Self::Untyped,
+    ];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Summary => "summary",
+            Self::Untyped => "untyped",
+        }
+    }
+
+    /// The one of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 impl Exposition {
     /// Begins a family; its samples follow.
     pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
+        let kind = kind.name();
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         self.family.clear();

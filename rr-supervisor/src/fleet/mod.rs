@@ -7,6 +7,7 @@ use crate::{
     control::Question,
     control_dir::ControlDir,
     logs::ServerLog,
+    metrics::Ledger,
     plugins::{
         catalog::{Entry, Role},
         lifecycle::{Action, Actual, Event, Exit, Lifecycle},
@@ -42,6 +43,8 @@ pub(crate) struct Loss {
 pub(crate) struct Surroundings {
     /// The listening sockets.
     pub sockets: Sockets,
+    /// What the plugins have counted, if anybody wants to know.
+    pub ledger: Option<Ledger>,
     /// Where log lines go.
     pub log: ServerLog,
     /// The control directory.
@@ -272,7 +275,7 @@ impl Fleet {
     fn act(&mut self, index: usize, action: Action, now: Instant) {
         match action {
             Action::Spawn => self.spawn(index, now),
-            Action::AskStop => self.plugins[index].ask_stop(&self.around.questions, now),
+            Action::AskStop => self.plugins[index].ask_stop(&self.around, now),
             Action::Kill => {
                 if let Some(process) = &self.plugins[index].process {
                     let name = &self.plugins[index].entry.name;

@@ -3,7 +3,7 @@
 use super::{Member, State, Surroundings};
 use crate::{
     control::{self, ConfigStream, Question},
-    deadline,
+    deadline, metrics,
     plugins::{
         catalog::Entry,
         lifecycle::{Actual, Lifecycle},
@@ -22,7 +22,6 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::mpsc;
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
@@ -191,7 +190,7 @@ impl Plugin {
     }
 
     /// Asks its process to stop: over the contract, or by a signal when it is not registered yet or does not hear.
-    pub(super) fn ask_stop(&self, questions: &mpsc::Sender<Question>, now: Instant) {
+    pub(super) fn ask_stop(&self, around: &Surroundings, now: Instant) {
         let Some(process) = &self.process else { return };
         let pid = process.pid;
         let Some(channel) = process.channel.clone() else {
@@ -200,8 +199,13 @@ impl Plugin {
         };
         let kill_at = self.life.wake().unwrap_or(now);
         let within = deadline::told(now, kill_at);
-        let questions = questions.clone();
+        let questions = around.questions.clone();
+        let ledger = around.ledger.clone();
+        let name = self.entry.name.clone();
         tokio::spawn(async move {
+            if let Some(ledger) = ledger {
+                metrics::last_words(&ledger, &name, pid, channel.clone()).await;
+            }
             if !control::ask_stop(channel, within).await {
                 let _ = questions.send(Question::Unheard { pid }).await;
             }

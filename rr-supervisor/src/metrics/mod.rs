@@ -1,0 +1,81 @@
+//! Metrics: what the application declares and counts, and the page for Prometheus on which it stands beside what the plugins and
+//! we ourselves count.
+//!
+//! - [`registry`]: the application's collectors by name; [`declaration`] checks one, [`collector`] holds its numbers, [`summary`] and
+//!   [`quantile`] those of a summary
+//! - [`rpc`]: the calls `metrics.*`, their [`arguments`] and [`error`] texts
+//! - [`page`]: gathered from all plugins when somebody asks; [`carried`] keeps what dead processes had counted
+
+mod arguments;
+mod carried;
+mod collector;
+mod declaration;
+mod error;
+mod page;
+mod quantile;
+mod registry;
+mod rpc;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use carried::Ledger;
+pub(crate) use page::last_words;
+pub(crate) use registry::Registry;
+pub(crate) use rpc::Calls;
+
+use crate::{
+    endpoint::{self, Limits, Page},
+    fleet::RosterWatch,
+};
+use rr_common::{listen::Listener, telemetry::metrics::CONTENT_TYPE};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::runtime::Handle;
+
+/// All that is counted. Shared between the calls and the endpoint.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Mutex<Registry>,
+    ledger: Ledger,
+    roster: RosterWatch,
+    /// What the log was told to be wrong, by plugin.
+    told: Mutex<HashMap<String, String>>,
+}
+
+impl Metrics {
+    /// The application's collectors, and the plugins of the roster with what they have counted before.
+    pub(crate) fn new(registry: Registry, ledger: Ledger, roster: RosterWatch) -> Self {
+        Self {
+            registry: Mutex::new(registry),
+            ledger,
+            roster,
+            told: Mutex::default(),
+        }
+    }
+
+    /// Never held for longer than a few lines.
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shows the page on that socket, whatever path is asked for, for as long as the runtime runs.
+///
+/// # Errors
+/// The runtime cannot take the socket.
+pub(crate) fn serve(metrics: Arc<Metrics>, listener: Listener, runtime: &Handle) -> io::Result<()> {
+    endpoint::serve(runtime, listener, Limits::default(), move |_| {
+        let metrics = Arc::clone(&metrics);
+        async move {
+            Page {
+                status: 200,
+                content_type: CONTENT_TYPE,
+                body: page::text(metrics).await.into(),
+            }
+        }
+    })
+}
