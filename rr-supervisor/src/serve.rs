@@ -236,7 +236,8 @@ async fn prepare(
     let status = status.transpose()?;
     let metrics = loaded.config.metrics.as_ref().map(|section| {
         let registry = metrics::Registry::configured(section, Instant::now());
-        let registry = registry.map_err(|reason| ServeError::Plugins(format!("the plugin metrics cannot start: {reason}")))?;
+        let registry =
+            registry.map_err(|reason| ServeError::Plugins(format!("the plugin metrics cannot start: {reason}")))?;
         let bound = sockets.endpoint("metrics.address", &section.address);
         let listener = bound.map_err(|error| ServeError::Listen {
             plugin: "metrics".into(),

@@ -39,13 +39,21 @@ fn any_path_shows_what_is_counted() {
         "{page}"
     );
     assert!(page.contains("basket{quantile=\"0.5\"} NaN\n"), "{page}");
-    for name in ["cpu_seconds_total", "open_fds", "resident_memory_bytes", "start_time_seconds"] {
+    for name in [
+        "cpu_seconds_total",
+        "open_fds",
+        "resident_memory_bytes",
+        "start_time_seconds",
+    ] {
         assert!(sample(&page, &format!("process_{name}")).is_some(), "{page}");
     }
     assert_eq!(sample(&page, "rr_http_total_workers"), Some(2.0));
     assert_eq!(sample(&page, "rr_http_workers_ready"), Some(2.0));
     for pid in server.workers() {
-        assert_eq!(sample(&page, &format!("rr_http_worker_state{{pid=\"{pid}\",state=\"ready\"}}")), Some(0.0));
+        assert_eq!(
+            sample(&page, &format!("rr_http_worker_state{{pid=\"{pid}\",state=\"ready\"}}")),
+            Some(0.0)
+        );
     }
     assert_eq!(sample(&page, "rr_plugin_up{plugin=\"http\"}"), Some(1.0));
     let names: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

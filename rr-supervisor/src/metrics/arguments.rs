@@ -173,11 +173,15 @@ mod tests {
     #[test]
     fn objectives_in_every_form() {
         for objectives in [r#"{"0.5":0.05,"0.9":0.01}"#, r#"[{"0.5":0.05},{"0.9":0.01}]"#] {
-            let text = format!(r#"{{"name":"s","collector":{{"type":"summary","help":"h","objectives":{objectives}}}}}"#);
+            let text =
+                format!(r#"{{"name":"s","collector":{{"type":"summary","help":"h","objectives":{objectives}}}}}"#);
             let declared = declaration(Codec::Json, text.as_bytes());
             assert_eq!(declared.objectives, [(0.5, 0.05), (0.9, 0.01)]);
         }
-        let none = declaration(Codec::Json, br#"{"name":"s","collector":{"type":"summary","objectives":[]}}"#);
+        let none = declaration(
+            Codec::Json,
+            br#"{"name":"s","collector":{"type":"summary","objectives":[]}}"#,
+        );
         assert_eq!((none.kind.as_str(), none.objectives.len()), ("summary", 0));
         let wrong = br#"{"name":"s","collector":{"objectives":{"x":1}}}"#;
         assert!(decode::<NamedCollector>(Codec::Json, wrong).is_err());
@@ -187,7 +191,8 @@ mod tests {
     fn msgpack_as_the_reference_takes_it() {
         let metric = decode::<Metric>(Codec::Msgpack, b"\x82\xa4Name\xa1c\xa5value\x01").unwrap();
         assert_eq!((metric.name.as_str(), metric.value), ("c", 1.0));
-        let flat = b"\x83\xa4Name\xa2m1\xa4Type\xa7counter\xaaObjectives\x81\xcb\x3f\xe0\0\0\0\0\0\0\xcb\x3f\xa0\0\0\0\0\0\0";
+        let flat =
+            b"\x83\xa4Name\xa2m1\xa4Type\xa7counter\xaaObjectives\x81\xcb\x3f\xe0\0\0\0\0\0\0\xcb\x3f\xa0\0\0\0\0\0\0";
         let flat = declaration(Codec::Msgpack, flat);
         assert_eq!((flat.name.as_str(), flat.kind.as_str()), ("m1", "counter"));
         assert_eq!(flat.objectives, [(0.5, 0.031_25)]);

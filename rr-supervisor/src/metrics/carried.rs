@@ -106,10 +106,19 @@ mod tests {
     fn counters_go_on_and_gauges_do_not() {
         let mut carried = Carried::default();
         assert_eq!(text(&carried.silent("http")), "");
-        assert_eq!(text(&carried.seen("http", 1, counted(5, 1))), "c{a=\"x\"} 5; g{pid=\"1\"} 1");
+        assert_eq!(
+            text(&carried.seen("http", 1, counted(5, 1))),
+            "c{a=\"x\"} 5; g{pid=\"1\"} 1"
+        );
         assert_eq!(text(&carried.silent("http")), "c{a=\"x\"} 5");
-        assert_eq!(text(&carried.seen("http", 2, counted(1, 2))), "c{a=\"x\"} 6; g{pid=\"2\"} 1");
-        assert_eq!(text(&carried.seen("http", 2, counted(3, 2))), "c{a=\"x\"} 8; g{pid=\"2\"} 1");
+        assert_eq!(
+            text(&carried.seen("http", 2, counted(1, 2))),
+            "c{a=\"x\"} 6; g{pid=\"2\"} 1"
+        );
+        assert_eq!(
+            text(&carried.seen("http", 2, counted(3, 2))),
+            "c{a=\"x\"} 8; g{pid=\"2\"} 1"
+        );
         assert_eq!(text(&carried.seen("http", 3, Families::default())), "c{a=\"x\"} 8");
         assert_eq!(text(&carried.silent("http")), "c{a=\"x\"} 8");
         assert_eq!(text(&carried.silent("other")), "");

@@ -1,11 +1,6 @@
 //! One metric of the application: its description and its numbers, one set for each combination of label values.
 
-use super::{
-    declaration::Description,
-    error::UpdateError,
-    quantile::Objective,
-    summary::Summary,
-};
+use super::{declaration::Description, error::UpdateError, quantile::Objective, summary::Summary};
 use rr_common::telemetry::metrics::{Bound, Family, Key, Kind, Part, push_label};
 use std::{collections::HashMap, time::Instant};
 
@@ -183,7 +178,11 @@ impl Collector {
             }));
         }
         if labels.len() != expected {
-            let values: Vec<String> = labels.iter().take(expected + 8).map(|value| format!("{value:?}")).collect();
+            let values: Vec<String> = labels
+                .iter()
+                .take(expected + 8)
+                .map(|value| format!("{value:?}"))
+                .collect();
             return Err(UpdateError::Cardinality {
                 expected,
                 got: labels.len(),

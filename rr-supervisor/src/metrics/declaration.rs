@@ -1,10 +1,7 @@
 //! What an application says of a metric when it declares it, and the checks that make a description of it.
 
 use super::{error::DeclareError, quantile::Objective};
-use rr_common::{
-    config::section,
-    telemetry::metrics::Kind,
-};
+use rr_common::{config::section, telemetry::metrics::Kind};
 
 /// The buckets of a histogram that names none: Prometheus' own.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -61,7 +58,11 @@ impl Declaration {
             help: collector.help.clone(),
             labels: collector.labels.clone(),
             buckets: collector.buckets.clone(),
-            objectives: collector.objectives.iter().map(|(q, error)| (number(q), *error)).collect(),
+            objectives: collector
+                .objectives
+                .iter()
+                .map(|(q, error)| (number(q), *error))
+                .collect(),
         }
     }
 
@@ -78,7 +79,9 @@ impl Declaration {
         }
         for (index, label) in self.labels.iter().enumerate() {
             if label.is_empty() || label.starts_with("__") {
-                return Err(invalid(format!("{label:?} is not a valid label name for metric {full:?}")));
+                return Err(invalid(format!(
+                    "{label:?} is not a valid label name for metric {full:?}"
+                )));
             }
             if self.labels[..index].contains(label) {
                 return Err(invalid(format!(
@@ -94,7 +97,10 @@ impl Declaration {
         }
         let labels: Vec<String> = self.labels.iter().map(|label| escaped(label, false)).collect();
         if let Some(twice) = (1..labels.len()).find(|index| labels[..*index].contains(&labels[*index])) {
-            return Err(invalid(format!("another label has the same name as {:?} on the page", self.labels[twice])));
+            return Err(invalid(format!(
+                "another label has the same name as {:?} on the page",
+                self.labels[twice]
+            )));
         }
         Ok(Description {
             exported: escaped(&full, true),
@@ -138,7 +144,11 @@ impl Declaration {
             ("the labels of a collector", self.labels.len(), MOST_LABELS),
             ("the buckets of a collector", self.buckets.len(), MOST_BUCKETS),
             ("the objectives of a collector", self.objectives.len(), MOST_OBJECTIVES),
-            ("the bytes of a name or help text", longest.unwrap_or_default(), LONGEST_TEXT),
+            (
+                "the bytes of a name or help text",
+                longest.unwrap_or_default(),
+                LONGEST_TEXT,
+            ),
         ];
         match sizes.into_iter().find(|(_, size, most)| size > most) {
             Some((what, _, most)) => Err(DeclareError::TooMuch { what, most }),

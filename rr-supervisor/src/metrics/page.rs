@@ -13,7 +13,11 @@ use rr_common::{
     control::v1::{MetricsRequest, plugin_client::PluginClient},
     telemetry::metrics::{Families, Family, Key, Kind, Usage, push_label},
 };
-use std::{collections::HashMap, sync::{Arc, PoisonError}, time::{Duration, Instant, UNIX_EPOCH}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant, UNIX_EPOCH},
+};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::transport::Channel;
 
@@ -90,7 +94,10 @@ impl Metrics {
 
 async fn ask(channel: Channel) -> Result<Families, String> {
     let mut client = PluginClient::new(channel).max_decoding_message_size(LONGEST_TEXT);
-    let answer = client.metrics(MetricsRequest {}).await.map_err(|status| status.message().to_owned())?;
+    let answer = client
+        .metrics(MetricsRequest {})
+        .await
+        .map_err(|status| status.message().to_owned())?;
     Families::parse(&answer.into_inner().text).map_err(|error| error.to_string())
 }
 
@@ -176,16 +183,46 @@ impl Series {
             1.0,
         );
         let restarts = member.restarts as f64;
-        self.add("restarts_total", Kind::Counter, "Processes of the plugin after its first", member, restarts);
-        self.add("cpu_seconds_total", Kind::Counter, "CPU time of all its processes, without PHP", member, cpu);
+        self.add(
+            "restarts_total",
+            Kind::Counter,
+            "Processes of the plugin after its first",
+            member,
+            restarts,
+        );
+        self.add(
+            "cpu_seconds_total",
+            Kind::Counter,
+            "CPU time of all its processes, without PHP",
+            member,
+            cpu,
+        );
     }
 
     fn usage(&mut self, member: &Member, usage: Usage) {
         let since = member.since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
         let since = since.unwrap_or_default().as_secs_f64();
-        self.add("start_time_seconds", Kind::Gauge, "Start of its process, since 1970", member, since);
-        self.add("resident_memory_bytes", Kind::Gauge, "Resident memory of its process, without PHP", member, usage.resident);
-        self.add("open_fds", Kind::Gauge, "Open descriptors of its process", member, usage.descriptors);
+        self.add(
+            "start_time_seconds",
+            Kind::Gauge,
+            "Start of its process, since 1970",
+            member,
+            since,
+        );
+        self.add(
+            "resident_memory_bytes",
+            Kind::Gauge,
+            "Resident memory of its process, without PHP",
+            member,
+            usage.resident,
+        );
+        self.add(
+            "open_fds",
+            Kind::Gauge,
+            "Open descriptors of its process",
+            member,
+            usage.descriptors,
+        );
     }
 
     fn add(&mut self, name: &str, kind: Kind, help: &str, member: &Member, value: f64) {

@@ -192,7 +192,10 @@ mod tests {
 
     #[test]
     fn errors_too_small_are_widened_instead_of_filling_the_memory() {
-        for pairs in [&[(0.5, 0.0), (0.99, -1.0)][..], &[(0.001, 1e-9), (0.3, 0.0), (0.6, 0.0), (1.0, 0.0)]] {
+        for pairs in [
+            &[(0.5, 0.0), (0.99, -1.0)][..],
+            &[(0.001, 1e-9), (0.3, 0.0), (0.6, 0.0), (1.0, 0.0)],
+        ] {
             let targets = objectives(pairs);
             let stream = scattered(50_021, &targets);
             assert!(stream.samples.len() <= MOST);

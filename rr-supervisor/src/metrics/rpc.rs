@@ -57,7 +57,9 @@ impl Calls {
         let declaration: Declaration = decode::<NamedCollector>(codec, body)?.into();
         let declared = self.0.registry().declare(&declaration, Instant::now());
         if declared.map_err(|error| failed("declare", &error))? == Declared::Known {
-            let Declaration { name, kind, namespace, .. } = declaration;
+            let Declaration {
+                name, kind, namespace, ..
+            } = declaration;
             tracing::warn!(target: "metrics", name, r#type = kind, namespace, "metric with provided name already exist");
         }
         yes(codec)

@@ -101,7 +101,11 @@ fn every_type_counts() {
     ];
     assert_eq!(world.samples(), expected);
     world.fine("Unregister", &json!("c"));
-    world.fails("Unregister", &json!("c"), "metrics_plugin_unregister: undefined collector c");
+    world.fails(
+        "Unregister",
+        &json!("c"),
+        "metrics_plugin_unregister: undefined collector c",
+    );
     assert!(!world.samples().iter().any(|sample| sample.starts_with("c{")));
 }
 
@@ -126,7 +130,11 @@ fn errors_have_the_references_texts() {
                 "Set" => format!("collector `{name}` does not support method Set"),
                 _ => format!("collector `{name}` does not support method `{method}`"),
             };
-            world.fails(method, &metric(name, 1.0, &["x"]), &format!("metrics_plugin_{word}: {text}"));
+            world.fails(
+                method,
+                &metric(name, 1.0, &["x"]),
+                &format!("metrics_plugin_{word}: {text}"),
+            );
         }
     }
     for (method, word) in [("Sub", "sub"), ("Set", "set"), ("Observe", "observe")] {
@@ -135,9 +143,21 @@ fn errors_have_the_references_texts() {
     }
     let text = "metrics_plugin_add: undefined collector zz, try first Declare the desired collector";
     world.fails("Add", &metric("zz", 1.0, &[]), text);
-    world.fails("Add", &metric("cl", 1.0, &[]), "metrics_plugin_add: required labels for collector `cl`");
-    world.fails("Add", &metric("gl", 1.0, &[]), "metrics_plugin_add: required labels for collector gl");
-    world.fails("Observe", &metric("hl", 1.0, &[]), "metrics_plugin_observe: required labels for collector `hl`");
+    world.fails(
+        "Add",
+        &metric("cl", 1.0, &[]),
+        "metrics_plugin_add: required labels for collector `cl`",
+    );
+    world.fails(
+        "Add",
+        &metric("gl", 1.0, &[]),
+        "metrics_plugin_add: required labels for collector gl",
+    );
+    world.fails(
+        "Observe",
+        &metric("hl", 1.0, &[]),
+        "metrics_plugin_observe: required labels for collector `hl`",
+    );
     world.fails(
         "Set",
         &metric("gl", 1.0, &["x", "q\"é"]),
@@ -145,7 +165,11 @@ fn errors_have_the_references_texts() {
     );
     world.fails("Nope", &json!(1), "rpc: can't find method metrics.Nope");
     // The reference dies of it.
-    world.fails("Add", &metric("c", -1.0, &[]), "metrics_plugin_add: counter cannot decrease in value");
+    world.fails(
+        "Add",
+        &metric("c", -1.0, &[]),
+        "metrics_plugin_add: counter cannot decrease in value",
+    );
 }
 
 // MET-03
@@ -154,7 +178,11 @@ fn declarations_are_judged_as_in_the_reference() {
     let world = World::new(&json!({"aa_b": {"type": "counter", "help": "h"}}));
     world.refuses("x", &json!({"type": "nope"}), "unknown collector type nope");
     world.refuses("x", &json!({}), "unknown collector type ");
-    world.refuses("b", &json!({"namespace": "aa", "type": "gauge", "help": "h"}), "duplicate metrics collector registration attempted");
+    world.refuses(
+        "b",
+        &json!({"namespace": "aa", "type": "gauge", "help": "h"}),
+        "duplicate metrics collector registration attempted",
+    );
     world.refuses(
         "b",
         &json!({"namespace": "aa", "type": "gauge", "help": "h2"}),
@@ -179,9 +207,21 @@ fn declarations_are_judged_as_in_the_reference() {
          duplicate label names in constant and variable labels for metric \"m\"",
     );
     // These end the reference.
-    world.refuses("m", &json!({"type": "histogram", "labels": ["le"]}), "\"le\" is not allowed as label name in histograms");
-    world.refuses("m", &json!({"type": "summary", "labels": ["quantile"]}), "\"quantile\" is not allowed as label name in summaries");
-    world.refuses("m", &json!({"type": "histogram", "buckets": [2, 1]}), "histogram buckets must be in increasing order: 2 >= 1");
+    world.refuses(
+        "m",
+        &json!({"type": "histogram", "labels": ["le"]}),
+        "\"le\" is not allowed as label name in histograms",
+    );
+    world.refuses(
+        "m",
+        &json!({"type": "summary", "labels": ["quantile"]}),
+        "\"quantile\" is not allowed as label name in summaries",
+    );
+    world.refuses(
+        "m",
+        &json!({"type": "histogram", "buckets": [2, 1]}),
+        "histogram buckets must be in increasing order: 2 >= 1",
+    );
     // Twice is no error and changes nothing; what Prometheus cannot read is written with underscores.
     world.declare("my-metric é", &json!({"type": "gauge", "labels": ["a-b"]}));
     world.declare("my-metric é", &json!({"type": "counter"}));
@@ -198,7 +238,9 @@ fn a_label_with_ids_in_it_does_not_eat_the_memory() {
     let mut registry = world.0.0.registry();
     for id in 0..MOST_SERIES {
         let labels = [id.to_string()];
-        registry.update(Operation::Add, "c", 1.0, &labels, Instant::now()).unwrap();
+        registry
+            .update(Operation::Add, "c", 1.0, &labels, Instant::now())
+            .unwrap();
     }
     drop(registry);
     let text = "metrics_plugin_add: collector c would have more than 10000 combinations of label values; is one of its labels an id?";
@@ -229,5 +271,8 @@ fn other_codecs() {
 fn a_collector_of_the_configuration_that_makes_no_sense_is_named() {
     let section = serde_json::from_value(json!({"collect": {"m": {"type": "histogram", "buckets": [2, 1]}}})).unwrap();
     let error = Registry::configured(&section, Instant::now()).unwrap_err();
-    assert_eq!(error, "metrics.collect.m: histogram buckets must be in increasing order: 2 >= 1");
+    assert_eq!(
+        error,
+        "metrics.collect.m: histogram buckets must be in increasing order: 2 >= 1"
+    );
 }

@@ -66,14 +66,21 @@ impl Usage {
 
     /// The series.
     pub fn families(&self) -> Families {
-        let (descriptors, address_space) = (
-            limit(Resource::RLIMIT_NOFILE),
-            limit(Resource::RLIMIT_AS),
-        );
+        let (descriptors, address_space) = (limit(Resource::RLIMIT_NOFILE), limit(Resource::RLIMIT_AS));
         let network = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
         let all = [
-            ("cpu_seconds_total", Kind::Counter, "CPU time used, in seconds", self.cpu),
-            ("max_fds", Kind::Gauge, "Descriptors that one process may have", descriptors),
+            (
+                "cpu_seconds_total",
+                Kind::Counter,
+                "CPU time used, in seconds",
+                self.cpu,
+            ),
+            (
+                "max_fds",
+                Kind::Gauge,
+                "Descriptors that one process may have",
+                descriptors,
+            ),
             (
                 "network_receive_bytes_total",
                 Kind::Counter,
@@ -89,7 +96,12 @@ impl Usage {
             ("open_fds", Kind::Gauge, "Open descriptors", self.descriptors),
             ("resident_memory_bytes", Kind::Gauge, "Resident memory", self.resident),
             ("start_time_seconds", Kind::Gauge, "Start, since 1970", self.started),
-            ("virtual_memory_bytes", Kind::Gauge, "Virtual memory", self.virtual_memory),
+            (
+                "virtual_memory_bytes",
+                Kind::Gauge,
+                "Virtual memory",
+                self.virtual_memory,
+            ),
             (
                 "virtual_memory_max_bytes",
                 Kind::Gauge,
@@ -155,7 +167,13 @@ mod tests {
             started: 5.0,
         };
         let text = one.and(&one).families().to_string();
-        let samples = ["cpu_seconds_total 2", "resident_memory_bytes 4", "virtual_memory_bytes 6", "open_fds 8", "start_time_seconds 5"];
+        let samples = [
+            "cpu_seconds_total 2",
+            "resident_memory_bytes 4",
+            "virtual_memory_bytes 6",
+            "open_fds 8",
+            "start_time_seconds 5",
+        ];
         for sample in samples {
             assert!(text.contains(&format!("\nprocess_{sample}\n")), "{text}");
         }
