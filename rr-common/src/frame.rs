@@ -142,32 +142,42 @@ impl Frame {
 /// # Errors
 /// The bytes are no frame, or the header is damaged.
 pub fn check(input: &[u8]) -> Result<Check, BadFrame> {
-    let Some(&first) = input.first() else {
+    let Some(head) = peek(input)? else {
         return Ok(Check::Incomplete(HEADER));
-    };
-    let words = first & 0x0f;
-    if first >> 4 != VERSION || !(HEADER_WORDS..=HEADER_WORDS + MAX_OPTIONS as u8).contains(&words) {
-        return Err(BadFrame::Start(first));
-    }
-    let Some(header) = input.first_chunk::<HEADER>() else {
-        return Ok(Check::Incomplete(HEADER));
-    };
-    let found = u32::from_le_bytes([header[6], header[7], header[8], header[9]]);
-    let expected = crc32fast::hash(&header[..6]);
-    if found != expected {
-        return Err(BadFrame::Checksum { found, expected });
-    }
-    let head = Head {
-        flags: header[1],
-        stream: header[10],
-        options: words - HEADER_WORDS,
-        payload: u32::from_le_bytes([header[2], header[3], header[4], header[5]]),
     };
     Ok(if input.len() < head.total() {
         Check::Incomplete(head.total())
     } else {
         Check::Complete(head)
     })
+}
+
+/// What the header at the start of the input says; `None` while it is incomplete.
+///
+/// # Errors
+/// The bytes are no frame, or the header is damaged.
+pub fn peek(input: &[u8]) -> Result<Option<Head>, BadFrame> {
+    let Some(&first) = input.first() else {
+        return Ok(None);
+    };
+    let words = first & 0x0f;
+    if first >> 4 != VERSION || !(HEADER_WORDS..=HEADER_WORDS + MAX_OPTIONS as u8).contains(&words) {
+        return Err(BadFrame::Start(first));
+    }
+    let Some(header) = input.first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let found = u32::from_le_bytes([header[6], header[7], header[8], header[9]]);
+    let expected = crc32fast::hash(&header[..6]);
+    if found != expected {
+        return Err(BadFrame::Checksum { found, expected });
+    }
+    Ok(Some(Head {
+        flags: header[1],
+        stream: header[10],
+        options: words - HEADER_WORDS,
+        payload: u32::from_le_bytes([header[2], header[3], header[4], header[5]]),
+    }))
 }
 
 /// Cuts the bytes of one complete frame, as [`check`] found it, into options and payload; nothing is copied.

@@ -7,6 +7,8 @@
 //! The main thread's runtime starts processes and serves the control socket; requests run on the [`frames`] threads.
 
 mod alone;
+mod calls;
+mod doors;
 mod frames;
 mod life;
 mod service;

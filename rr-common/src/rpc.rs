@@ -1,4 +1,5 @@
-//! goridge RPC: how PHP calls methods of the server. Codecs and values here; the frame itself is [`crate::frame`]'s.
+//! goridge RPC: how PHP calls methods of the server. Codecs, values and [`wire`], the
+//! calls themselves; the frame is [`crate::frame`]'s.
 //!
 //! A call is a frame with two options, sequence number and length of the method's name, whose payload is the name and the
 //! encoded argument. Its answer has the same two options and repeats the name. A failed call's answer has the ERROR flag and
@@ -8,6 +9,7 @@ mod base64;
 mod codec;
 mod error;
 mod value;
+pub mod wire;
 
 pub use base64::as_base64;
 pub use codec::{Codec, UnknownCodec};

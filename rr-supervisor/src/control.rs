@@ -8,7 +8,7 @@ use rr_common::{
         v1::{self, plugin_client::PluginClient, supervisor_server},
     },
 };
-use std::time::Duration;
+use std::{io, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -52,7 +52,6 @@ pub(crate) enum Question {
         /// The plugin, if there is one.
         answer: oneshot::Sender<Option<Channel>>,
     },
-    #[allow(dead_code, reason = "the RPC port comes with the next commit")]
     /// The RPC port's: somebody calls a plugin that is started by its first call.
     Wake {
         /// Its name.
@@ -72,15 +71,20 @@ struct Service {
 }
 
 /// Serves the contract until the process ends.
-pub(crate) fn serve(door: Door, questions: mpsc::Sender<Question>) {
+///
+/// # Errors
+/// The runtime cannot watch the socket.
+pub(crate) fn serve(door: Door, questions: mpsc::Sender<Question>) -> io::Result<()> {
+    let connections = door.connections()?;
     let service =
         supervisor_server::SupervisorServer::new(Service { questions }).max_decoding_message_size(MAX_MESSAGE);
     tokio::spawn(async move {
-        let served = Server::builder().serve_with_incoming(service, door.connections()).await;
+        let served = Server::builder().serve_with_incoming(service, connections).await;
         if let Err(error) = served {
             tracing::error!(target: "supervisor", %error, "the control socket is closed");
         }
     });
+    Ok(())
 }
 
 impl Service {

@@ -29,8 +29,8 @@ const LOCK: &str = "lock";
 /// The RPC port's own socket in it, where the command line finds a server without `rpc.listen`.
 pub(crate) const RPC_SOCKET: &str = "rpc.sock";
 
-/// Longest path of a directory: a socket's path has 108 bytes, and `/temporal.4194304.sock` must fit.
-const LONGEST: usize = 80;
+/// Longest path of a directory: a socket's path has 108 bytes, and `/centrifuge.4194304.calls.sock` must fit.
+const LONGEST: usize = 77;
 
 /// The directory, locked. Removed when it is dropped.
 #[derive(Debug)]
@@ -104,6 +104,11 @@ impl ControlDir {
     /// Our own control socket in it.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("supervisor.sock")
+    }
+
+    /// Where RPC is spoken as at `rpc.listen`.
+    pub(crate) fn rpc_socket(&self) -> PathBuf {
+        self.path.join(RPC_SOCKET)
     }
 
     /// A directory inside for a plugin that runs under another user, who must be able to make its socket there.

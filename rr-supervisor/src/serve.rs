@@ -4,18 +4,19 @@ use crate::{
     control,
     control_dir::{ControlDir, ControlDirError, Identity},
     fleet::{Fleet, Surroundings},
-    gateway::Locals,
+    gateway::{self, Doors, Means},
     logs::{self, ServerLog},
     metrics::{self, Metrics},
     notify::Notify,
     on_init::{self, OnInitError},
     plugins::{catalog, process},
     reaper::Reaper,
-    rpc_thread,
+    rpc_thread::RpcThread,
     run::{Ended, Notice, Run},
     sockets::Sockets,
     status::{self, Status, StatusRpc},
 };
+use bytes::Bytes;
 use rr_common::{
     config::{
         Config, Dur, Loaded,
@@ -123,6 +124,7 @@ pub(crate) async fn serve(
     let Prepared {
         control_dir,
         access,
+        rpc,
         status,
         metrics,
     } = match prepared {
@@ -135,15 +137,20 @@ pub(crate) async fn serve(
     };
 
     let (asking, questions) = mpsc::channel(QUESTIONS);
-    control::serve(Door::open(&control_dir.socket(), access)?, asking.clone());
+    control::serve(Door::open(&control_dir.socket(), access.clone())?, asking.clone())?;
+    let doors = Doors {
+        listener: rpc,
+        door: Door::open(&control_dir.rpc_socket(), access)?,
+    };
+    let json = Bytes::from(serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?);
     let ledger = metrics::Ledger::default();
     let surroundings = Surroundings {
         sockets,
         ledger: metrics.is_some().then(|| ledger.clone()),
         log,
         control_dir,
-        config: serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?,
-        questions: asking,
+        config: json.clone(),
+        questions: asking.clone(),
     };
     let patient = |entry: catalog::Entry| {
         let patience = START_PATIENCE + allocate_timeout(&loaded, &entry.name);
@@ -155,18 +162,25 @@ pub(crate) async fn serve(
     let notify = Notify::from_env();
     let watchdog = loaded.config.endure.watchdog_sec;
     let fleet = Fleet::new(entries, &section.restart, surroundings, fail_fast);
-    let rpc_thread = rpc_thread::start()?;
-    let mut locals = Locals::default();
+    let mut rpc_thread = RpcThread::start()?;
+    let means = Means {
+        config: &loaded.config,
+        json,
+        roster: fleet.roster(),
+        questions: asking,
+    };
+    let mut locals = gateway::locals(&means);
     if let (Some(section), Some(listener)) = (&loaded.config.status, status) {
         let status = Arc::new(Status::new(section, fleet.roster()));
-        status::serve(status.clone(), section, listener, &rpc_thread)?;
+        status::serve(status.clone(), section, listener, rpc_thread.handle())?;
         locals.add(StatusRpc(status));
     }
     if let Some((registry, listener)) = metrics {
         let metrics = Arc::new(Metrics::new(registry, ledger, fleet.roster()));
-        metrics::serve(metrics.clone(), listener, &rpc_thread)?;
+        metrics::serve(metrics.clone(), listener, rpc_thread.handle())?;
         locals.add(metrics::Calls(metrics));
     }
+    rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));
     let run = Run {
         fleet,
         questions,
@@ -179,13 +193,17 @@ pub(crate) async fn serve(
     };
     // What the plugins need of it has been encoded.
     drop(loaded);
-    Ok(run.until_the_end(notice).await?)
+    let ended = run.until_the_end(notice).await;
+    drop(rpc_thread);
+    Ok(ended?)
 }
 
 /// What is there before the first plugin.
 struct Prepared {
     control_dir: ControlDir,
     access: Access,
+    /// The socket of `rpc.listen`.
+    rpc: Option<Listener>,
     /// The socket of `status.address`.
     status: Option<Listener>,
     /// The application's collectors, and the socket of `metrics.address`.
@@ -246,6 +264,14 @@ async fn prepare(
         Ok::<_, ServeError>((registry, listener))
     });
     let metrics = metrics.transpose()?;
+    let rpc = loaded.config.rpc.as_ref().map(|section| {
+        let bound = sockets.endpoint("rpc.listen", &section.listen);
+        bound.map_err(|error| ServeError::Listen {
+            plugin: "rpc".into(),
+            error,
+        })
+    });
+    let rpc = rpc.transpose()?;
     let server = loaded.config.server.as_ref();
     if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
         match on_init::run(section, reaper).await {
@@ -260,6 +286,7 @@ async fn prepare(
     Ok(Prepared {
         control_dir,
         access,
+        rpc,
         status,
         metrics,
     })

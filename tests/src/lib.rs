@@ -6,7 +6,7 @@
 //! - [`standin`]: the same with a plugin that needs no PHP and misbehaves on demand
 //! - [`servers`]: Redis and Memcached of the test's own
 //! - [`process`]: process trees as `/proc` shows them
-//! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, and raw bytes
+//! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, raw bytes, and goridge RPC
 //! - [`wait`]: polling with a bound
 //!
 //! Tests are plain `#[test]` functions: everything here blocks, and the clients bring their own small runtimes.
@@ -23,7 +23,7 @@ pub mod servers;
 pub mod standin;
 pub mod wait;
 
-pub use client::{Client, Raw, Reply};
+pub use client::{Client, Raw, Reply, Rpc};
 pub use room::Room;
 pub use server::Server;
 pub use wait::eventually;

@@ -8,7 +8,6 @@ type Asked = (&'static str, fn(&Config) -> bool);
 /// Sections and keys that are known and checked, but that nothing in this build serves yet. Whoever brings the part
 /// removes its line.
 const UNSERVED: &[Asked] = &[
-    ("rpc", |c| c.rpc.is_some()),
     ("otel", |c| c.otel.is_some()),
     ("service", |c| c.service.is_some()),
     ("fileserver", |c| c.fileserver.is_some()),

@@ -5,15 +5,11 @@ use nix::unistd::{Gid, Group, Uid, User, chown, getgrouplist};
 use std::{
     ffi::CString,
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{
-    net::{UnixListener, UnixStream},
-    sync::mpsc,
-    time::sleep,
-};
+use tokio::{net::UnixStream, sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Who may use the control sockets. The kernel tells who a peer is; nothing that it says itself counts.
@@ -125,13 +121,14 @@ fn is_member(user: Uid, group: Gid) -> bool {
 }
 
 impl Door {
-    /// Binds a control socket. Call it inside the runtime that will serve it.
+    /// Binds a control socket.
     ///
     /// # Errors
     /// The kernel's.
     pub fn open(path: &Path, access: Access) -> io::Result<Self> {
         let _ = fs::remove_file(path);
         let listener = UnixListener::bind(path)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| io::Error::new(error.kind(), format!("control socket {}: {error}", path.display())))?;
         access.protect(path, false)?;
         Ok(Self {
@@ -141,13 +138,17 @@ impl Door {
         })
     }
 
-    /// Accepts until the stream is dropped. Strangers are turned away with a warning.
-    pub fn connections(self) -> ReceiverStream<io::Result<UnixStream>> {
+    /// Accepts until the stream is dropped, on the runtime in which this is called. Strangers are turned away with a warning.
+    ///
+    /// # Errors
+    /// The runtime cannot watch the socket.
+    pub fn connections(self) -> io::Result<ReceiverStream<io::Result<UnixStream>>> {
+        let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
         let (guests, stream) = mpsc::channel(8);
         tokio::spawn(async move {
             loop {
                 let accepted = tokio::select! {
-                    accepted = self.listener.accept() => accepted,
+                    accepted = listener.accept() => accepted,
                     () = guests.closed() => break,
                 };
                 match accepted {
@@ -165,7 +166,7 @@ impl Door {
                 }
             }
         });
-        ReceiverStream::new(stream)
+        Ok(ReceiverStream::new(stream))
     }
 
     fn knows(&self, stream: &UnixStream) -> bool {

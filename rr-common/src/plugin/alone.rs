@@ -2,6 +2,7 @@
 
 use super::{
     Plugin, StartError,
+    doors::Entrance,
     life::{Begun, Life},
     slot::Slot,
 };
@@ -89,7 +90,15 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
     let signals = Signals::new().map_err(|error| StartError(error.to_string()))?;
     tokio::spawn(signals.stop(Arc::clone(&stopper), config.endure.grace_period.get()));
     let slot = Slot::<P>::new(stopper.listener());
-    if let Begun::Ready(life) = Life::<P>::begin(config, listeners, None, slot, stop.clone()).await? {
+    let entrance = match &config.rpc {
+        Some(rpc) => Entrance::Own(
+            listeners
+                .take(&rpc.listen)
+                .map_err(|error| StartError(error.to_string()))?,
+        ),
+        None => Entrance::None,
+    };
+    if let Begun::Ready(life) = Life::<P>::begin(config, listeners, None, slot, stop.clone(), entrance).await? {
         let deadline = stop.begun().await;
         life.end(deadline).await;
     }

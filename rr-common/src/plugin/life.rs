@@ -2,6 +2,7 @@
 
 use super::{
     Context, Plugin, StartError,
+    doors::Entrance,
     frames::Frames,
     slot::{Slot, until},
 };
@@ -36,8 +37,12 @@ impl<P: Plugin> Life<P> {
         state: Option<File>,
         slot: Slot<P>,
         mut stop: Stop,
+        entrance: Entrance,
     ) -> Result<Begun<P>, StartError> {
         let frames = Frames::start(P::threads(&config))?;
+        if let Some(runtime) = frames.handles().first() {
+            entrance.open(runtime, slot.clone());
+        }
         let context = Context {
             config,
             listeners,

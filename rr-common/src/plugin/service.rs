@@ -107,7 +107,7 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
             .ask(async |plugin: &P| plugin.call(&call.method, codec, Bytes::from(call.body)).await)
             .await?;
         let body = answer.map_err(|error| match error {
-            CallError::NoMethod => Status::unimplemented(error.to_string()),
+            CallError::NoMethod => Status::unimplemented(error.text(&call.method)),
             CallError::Failed(text) => Status::internal(text),
         })?;
         Ok(Response::new(v1::CallResponse { body: body.into() }))

@@ -1,8 +1,18 @@
 //! Where the running plugin stands, for the control calls that come at any time of its life.
 
 use super::Plugin;
-use crate::shutdown::Stop;
-use std::{future::Future, sync::Arc, time::Instant};
+use crate::{
+    rpc::{CallError, Codec},
+    shutdown::{Stop, Stopper},
+};
+use bytes::Bytes;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Instant,
+};
 use tokio::{sync::RwLock, time::timeout_at};
 
 /// The plugin, once it is ready and until it stops. Clones share it.
@@ -10,6 +20,8 @@ use tokio::{sync::RwLock, time::timeout_at};
 pub(super) struct Slot<P> {
     plugin: Arc<RwLock<Option<P>>>,
     stop: Stop,
+    /// Ends the calls that still wait when the plugin is taken out.
+    over: Arc<Stopper>,
 }
 
 /// There is no plugin to ask: it is not ready yet, or it stops.
@@ -21,6 +33,7 @@ impl<P> Clone for Slot<P> {
         Self {
             plugin: Arc::clone(&self.plugin),
             stop: self.stop.clone(),
+            over: Arc::clone(&self.over),
         }
     }
 }
@@ -31,6 +44,7 @@ impl<P: Plugin> Slot<P> {
         Self {
             plugin: Arc::default(),
             stop,
+            over: Arc::default(),
         }
     }
 
@@ -57,6 +71,23 @@ impl<P: Plugin> Slot<P> {
         }
     }
 
+    /// Calls an RPC method. Answered until the plugin is taken out, also while it drains: its own workers may call it to the last.
+    pub(super) async fn call(&self, method: &str, codec: Codec, body: Bytes) -> Result<Bytes, CallError> {
+        let absent = || CallError::Failed(format!("rpc: the plugin {} is starting or stopping", P::NAME));
+        let guard = self.plugin.try_read().map_err(|_| absent())?;
+        let mut call = pin!(guard.as_ref().ok_or_else(absent)?.call(method, codec, body));
+        // Most are ready at once; only what waits has to hear of the end.
+        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            return answer;
+        }
+        let mut over = self.over.listener();
+        tokio::select! {
+            biased;
+            answer = call => answer,
+            _ = over.begun() => Err(absent()),
+        }
+    }
+
     /// Drains without stopping, at most until the deadline.
     pub(super) async fn drain(&self, deadline: Instant) -> Result<(), Absent> {
         match &*self.plugin.read().await {
@@ -70,6 +101,7 @@ impl<P: Plugin> Slot<P> {
 
     /// Takes the plugin out, at most until the deadline.
     pub(super) async fn take(&self, deadline: Instant) -> Option<P> {
+        self.over.force();
         let mut slot = timeout_at(deadline.into(), self.plugin.write()).await.ok()?;
         slot.take()
     }

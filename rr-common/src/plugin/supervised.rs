@@ -2,6 +2,7 @@
 
 use super::{
     Plugin, StartError,
+    doors::Entrance,
     life::{Begun, Life},
     service::Service,
     slot::Slot,
@@ -19,6 +20,7 @@ use crate::{
 };
 use std::{
     fs::File,
+    io,
     path::{Path, PathBuf},
     process::{self, ExitCode},
     sync::Arc,
@@ -42,16 +44,18 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let mut stop = stopper.listener();
     let slot = Slot::<P>::new(stopper.listener());
     let door = Door::open(&socket, Access::default()).map_err(|e| readable(&e))?;
-    serve(door, slot.clone(), Arc::clone(&stopper));
+    serve(door, slot.clone(), Arc::clone(&stopper)).map_err(|e| readable(&e))?;
+    let calls_socket = dir.join(format!("{name}.{}.calls.sock", process::id()));
+    let calls = Door::open(&calls_socket, Access::default()).map_err(|e| readable(&e))?;
 
     let registration = RegisterRequest {
+        rpc_prefixes: vec![name.clone()],
         plugin: name,
         plugin_version: COMPATIBLE_VERSION.to_owned(),
         contract_version: CONTRACT_VERSION,
         pid: process::id(),
         socket: socket.display().to_string(),
-        rpc_prefixes: vec![P::NAME.to_owned()],
-        calls_socket: String::new(),
+        calls_socket: calls_socket.display().to_string(),
     };
     let mut link = Link::open(&control, registration).await.map_err(|e| readable(&e))?;
     let (config, changes) = link.watch_config().await.map_err(|e| readable(&e))?;
@@ -70,7 +74,8 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
 
     let listeners = Listeners::new(inherited.sockets);
     let state = inherited.state.map(File::from);
-    let code = match Life::<P>::begin(config, listeners, state, slot, stop.clone()).await {
+    let entrance = Entrance::Supervisor(calls);
+    let code = match Life::<P>::begin(config, listeners, state, slot, stop.clone(), entrance).await {
         Ok(Begun::Stopped) => ExitCode::SUCCESS,
         Ok(Begun::Ready(life)) => {
             // A supervisor that is gone by now is `watch_supervisor`'s matter.
@@ -87,19 +92,23 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
             ExitCode::FAILURE
         }
     };
-    let _ = std::fs::remove_file(&socket);
+    for path in [socket, calls_socket] {
+        let _ = std::fs::remove_file(path);
+    }
     Ok(code)
 }
 
 /// Serves the contract until the process ends.
-fn serve<P: Plugin>(door: Door, slot: Slot<P>, stopper: Arc<Stopper>) {
+fn serve<P: Plugin>(door: Door, slot: Slot<P>, stopper: Arc<Stopper>) -> io::Result<()> {
+    let connections = door.connections()?;
     let service = PluginServer::new(Service::new(slot, stopper)).max_decoding_message_size(MAX_MESSAGE);
     tokio::spawn(async move {
-        let served = Server::builder().serve_with_incoming(service, door.connections()).await;
+        let served = Server::builder().serve_with_incoming(service, connections).await;
         if let Err(error) = served {
             tracing::error!(target: "control", %error, "the control socket is closed");
         }
     });
+    Ok(())
 }
 
 /// Begins the stop when the supervisor is gone and nobody has taken its place for `supervisor.adopt_timeout`.

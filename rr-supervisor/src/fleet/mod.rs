@@ -16,6 +16,7 @@ use crate::{
     reaper,
     sockets::Sockets,
 };
+use bytes::Bytes;
 use nix::unistd::Pid;
 use plugin::{Plugin, Process};
 #[allow(unused_imports, reason = "its readers come with the next commit")]
@@ -50,7 +51,7 @@ pub(crate) struct Surroundings {
     /// The control directory.
     pub control_dir: ControlDir,
     /// The resolved configuration as JSON.
-    pub config: Vec<u8>,
+    pub config: Bytes,
     /// The way back into the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
 }
@@ -89,7 +90,6 @@ impl Fleet {
     }
 
     /// The pictures of the fleet, one after each [`Fleet::publish`] of something new.
-    #[allow(dead_code, reason = "its readers come with the next commit")]
     pub(crate) fn roster(&self) -> RosterWatch {
         self.roster.subscribe()
     }
@@ -184,7 +184,7 @@ impl Fleet {
             }
             Question::WatchConfig { group, stream } => {
                 let message = v1::WatchConfigResponse {
-                    config: self.around.config.clone(),
+                    config: self.around.config.to_vec(),
                 };
                 if let Some(process) = self.process(group)
                     && stream.try_send(Ok(message)).is_ok()

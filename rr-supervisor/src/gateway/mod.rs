@@ -1,7 +1,29 @@
 //! The RPC port: where PHP and the command line call the server.
+//!
+//! - [`accept`]: connections come in
+//! - [`client`]: one of them: its calls, in order
+//! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out
+//! - [`route`]: from a method's name to whoever answers it
+//! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process
+//! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first
+//!
+//! All of it runs on the thread of [`crate::rpc_thread`], whose tasks share their state without locks.
+//!
+//! A call that goes to a plugin is read from the client and written to the plugin by the client's task, and its answer is read from
+//! the plugin and written to the client by the plugin's task: no task, no queue and, for a small one, no copy belongs to a call.
 
-#![allow(dead_code, unused_imports, reason = "the port itself comes with the next commit")]
-
+mod accept;
+mod client;
+mod intake;
+mod link;
 mod local;
+mod outlet;
+mod plugin;
+mod route;
+mod rpc;
+mod services;
 
+pub(crate) use accept::{Doors, open};
 pub(crate) use local::{Answer, Local, Locals};
+use route::Gateway;
+pub(crate) use services::{Means, locals};

@@ -134,7 +134,7 @@ fn member(dir: &Path, name: &str, workers: u32) -> Member {
     let socket = dir.join(format!("{name}.sock"));
     let door = Door::open(&socket, Access::default()).unwrap();
     let service = plugin_server::PluginServer::new(StandIn { workers });
-    tokio::spawn(Server::builder().serve_with_incoming(service, door.connections()));
+    tokio::spawn(Server::builder().serve_with_incoming(service, door.connections().unwrap()));
     let way = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap();
     Member {
         channel: Some(way.connect_lazy()),

@@ -1,5 +1,14 @@
-//! A plugin without PHP, for tests of the supervisor: it stands in for `rr-http` (`supervisor.plugins.http.binary`) and
-//! answers every request with its pid. Variables (`supervisor.plugins.http.env`) make it misbehave:
+//! A plugin without PHP, for tests of the supervisor: it stands in for any plugin (`supervisor.plugins.NAME.binary`), and for
+//! `rr-http` it answers every request with its pid. RPC methods:
+//!
+//! - `Echo`: gives its argument back
+//! - `Pid`: the process id as JSON
+//! - `Wait`: waits for `Open`, which lets all that wait go on; the argument comes back
+//! - `Big`: as many bytes as the argument (JSON, a number) says
+//! - `Fail`: an error with the argument as its text
+//! - `Panic`, `Die`: what they say
+//!
+//! Variables (`supervisor.plugins.http.env`) make it misbehave:
 //!
 //! - `TEST_REFUSE=text`: it cannot start, for this reason
 //! - `TEST_DIE_AT_START=code`: it exits before it is ready
@@ -18,7 +27,7 @@ use rr_common::{
     listen::Listener,
     plugin::{Context, Plugin, StartError, run},
     pool::Pool,
-    rpc::{CallError, Codec},
+    rpc::{CallError, Codec, decode, encode},
 };
 use std::{
     env,
@@ -29,10 +38,14 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::Notify,
     time::sleep,
 };
 
-struct TestPlugin;
+#[derive(Default)]
+struct TestPlugin {
+    opened: Notify,
+}
 
 impl Plugin for TestPlugin {
     const NAME: &'static str = "http";
@@ -70,7 +83,7 @@ impl Plugin for TestPlugin {
                 .map_err(|e| StartError(e.to_string()))?;
             context.runtimes[0].spawn(serve(listener));
         }
-        Ok(Self)
+        Ok(Self::default())
     }
 
     fn pools(&self) -> Vec<(&str, &Pool)> {
@@ -97,10 +110,23 @@ impl Plugin for TestPlugin {
         tracing::info!(target: "http", "stopped");
     }
 
-    async fn call(&self, method: &str, _: Codec, body: bytes::Bytes) -> Result<bytes::Bytes, CallError> {
+    async fn call(&self, method: &str, codec: Codec, body: bytes::Bytes) -> Result<bytes::Bytes, CallError> {
         match method {
             "Echo" => Ok(body),
             "Stat" => Ok(bytes_of(&env::var("TEST_STAT").unwrap()).into()),
+            "Pid" => encode(codec, &std::process::id()),
+            "Wait" => {
+                self.opened.notified().await;
+                Ok(body)
+            }
+            "Open" => {
+                self.opened.notify_waiters();
+                Ok(body)
+            }
+            "Big" => Ok(vec![b'x'; decode(codec, &body)?].into()),
+            "Fail" => Err(CallError::failed(String::from_utf8_lossy(&body))),
+            "Panic" => panic!("as it was asked to"),
+            "Die" => die(9),
             _ => Err(CallError::NoMethod),
         }
     }

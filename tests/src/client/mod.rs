@@ -5,10 +5,12 @@
 
 mod connection;
 mod raw;
+mod rpc;
 mod target;
 
 pub use connection::Connection;
 pub use raw::Raw;
+pub use rpc::{Answer, Rpc};
 pub use target::Target;
 
 use bytes::Bytes;

@@ -1,0 +1,222 @@
+//! RPC calls as goridge frames: on the plugin's own socket, where the supervisor passes on what PHP asks, and on `rpc.listen` when
+//! the plugin runs alone.
+//!
+//! A connection is one task. It reads what has arrived and starts each call by polling it at once, in order; what is ready then is
+//! answered with one write for the whole batch and costs no task and no wake-up. What has to wait is kept and answered when it
+//! is complete, so that a call that waits for a lock does not hold up the one that releases it.
+
+use super::{Plugin, slot::Slot};
+use crate::{
+    COMPATIBLE_VERSION,
+    rpc::{
+        CallError, Codec, encode,
+        wire::{self, Look, Message},
+    },
+};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, stream::FuturesUnordered};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// Calls of one connection that wait. The supervisor sends those of all its clients over one.
+const WAITING: usize = 100_000;
+
+/// Bytes of answers that wait for the peer to read, beyond which nothing more is taken from it.
+const UNREAD: usize = 1 << 20;
+
+/// Room for a read.
+const ROOM: usize = 64 * 1024;
+
+/// Which methods are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Those that the supervisor sends here, whatever their prefix.
+    Routed,
+    /// The plugin's own and `rpc.Version`.
+    Alone,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<P: Plugin>(slot: Slot<P>, scope: Scope, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut connection = Connection {
+        call: |frame, message| answered(slot.clone(), scope, frame, message),
+        stream,
+        input: BytesMut::new(),
+        skip: 0,
+        output: BytesMut::new(),
+        waiting: FuturesUnordered::new(),
+        ended: false,
+    };
+    let served = poll_fn(|cx| connection.poll(cx)).await;
+    if let Err(error) = served
+        && error.kind() == io::ErrorKind::InvalidData
+    {
+        tracing::warn!(target: "rpc", "a connection is closed: {error}");
+    }
+}
+
+/// A call's answer, ready to be written.
+struct Answer {
+    frame: Bytes,
+    message: Message,
+    result: Result<Bytes, CallError>,
+}
+
+/// Calls the plugin.
+async fn answered<P: Plugin>(slot: Slot<P>, scope: Scope, frame: Bytes, message: Message) -> Answer {
+    let result = async {
+        let whole = message.method(&frame).map_err(CallError::Failed)?;
+        let (service, method) = wire::split(whole).unwrap_or_default();
+        let body = frame.slice(message.body()..);
+        match scope {
+            Scope::Alone if whole == "rpc.Version" => encode(Codec::of(message.flags)?, &COMPATIBLE_VERSION),
+            Scope::Alone if service != P::NAME => Err(CallError::Failed(format!("rpc: can't find service {whole}"))),
+            _ => slot.call(method, Codec::of(message.flags)?, body).await,
+        }
+    };
+    let result = Guarded(pin!(result)).await;
+    Answer { frame, message, result }
+}
+
+impl Answer {
+    fn write(&self, out: &mut BytesMut) {
+        let Self { frame, message, result } = self;
+        let (bit, name) = (message.codec_bit(), message.name(frame));
+        match result {
+            Ok(result) if wire::fits(name, result) => wire::answer(out, bit, message.sequence, name, result),
+            Ok(_) => wire::refuse(
+                out,
+                bit,
+                message.sequence,
+                name,
+                "rpc: the answer is too long for a frame",
+            ),
+            Err(error) => {
+                let text = error.text(&String::from_utf8_lossy(name));
+                wire::refuse(out, bit, message.sequence, name, &text);
+            }
+        }
+    }
+}
+
+/// A future whose panic is an error: it costs the one call.
+struct Guarded<'a, F>(Pin<&'a mut F>);
+
+impl<F: Future<Output = Result<Bytes, CallError>>> Future for Guarded<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            Poll::Ready(Err(CallError::failed(
+                "rpc: the call has failed by a defect of the plugin",
+            )))
+        })
+    }
+}
+
+/// One connection.
+struct Connection<S, C, F> {
+    stream: S,
+    /// Begins a call.
+    call: C,
+    /// What has arrived and is no whole frame yet.
+    input: BytesMut,
+    /// Bytes of a frame that is not taken and has not arrived yet.
+    skip: usize,
+    /// Answers that are not written yet.
+    output: BytesMut,
+    waiting: FuturesUnordered<Pin<Box<F>>>,
+    /// The peer sends nothing more.
+    ended: bool,
+}
+
+impl<S, C, F> Connection<S, C, F>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: Fn(Bytes, Message) -> F,
+    F: Future<Output = Answer>,
+{
+    /// Does all that can be done now; ready at the end of the connection.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while self.has_room()
+                && let Poll::Ready(Some(answer)) = Pin::new(&mut self.waiting).poll_next(cx)
+            {
+                answer.write(&mut self.output);
+            }
+            self.start_calls(cx)?;
+            // Answers first: the peer may wait for them before it sends more.
+            let blocked = self.poll_write(cx)?.is_pending();
+            if blocked && !self.has_room() {
+                return Poll::Pending;
+            }
+            if self.ended {
+                let over = self.waiting.is_empty() && self.output.is_empty();
+                return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            if self.waiting.len() >= WAITING {
+                return Poll::Pending;
+            }
+            self.input.reserve(ROOM);
+            let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx)?;
+            self.ended = ready!(read) == 0;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.output.len() < UNREAD
+    }
+
+    /// Starts the calls that have arrived.
+    fn start_calls(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.has_room() && self.waiting.len() < WAITING {
+            let skipped = self.skip.min(self.input.len());
+            self.input.advance(skipped);
+            self.skip -= skipped;
+            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            match wire::look(&self.input).map_err(invalid)? {
+                Look::Incomplete(_) => return Ok(()),
+                Look::TooLong(message) => {
+                    let name = message.name(&self.input);
+                    wire::refuse(
+                        &mut self.output,
+                        message.codec_bit(),
+                        message.sequence,
+                        name,
+                        wire::TOO_LONG,
+                    );
+                    self.skip = message.total;
+                }
+                Look::Whole(message) => {
+                    let frame = self.input.split_to(message.total).freeze();
+                    let mut call = Box::pin((self.call)(frame, message));
+                    match call.as_mut().poll(cx) {
+                        Poll::Ready(answer) => answer.write(&mut self.output),
+                        Poll::Pending => self.waiting.push(call),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes until nothing is left; pending when the peer does not read.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.output.advance(written),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+}

@@ -1,0 +1,146 @@
+//! Where calls come in: `rpc.listen`, and the socket in the control directory, which the command line uses when nothing is configured.
+
+use super::{
+    Gateway, Locals,
+    client::Client,
+    outlet::{Half, Outlet},
+};
+use crate::{control::Question, fleet::RosterWatch};
+use nix::sys::resource::{Resource, getrlimit};
+use rr_common::{control::Door, listen::Listener};
+use std::{cell::Cell, io, rc::Rc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{Notify, mpsc},
+    task::spawn_local,
+    time::sleep,
+};
+use tokio_stream::StreamExt;
+
+/// Most connections at once; more wait in the kernel's queue.
+const MOST: usize = 16_384;
+
+/// The wait after a failed accept: most likely a lack of descriptors, which passes.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The sockets where calls come in.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// `rpc.listen`, if it is configured.
+    pub listener: Option<Listener>,
+    /// The control directory's socket.
+    pub door: Door,
+}
+
+/// Counts the connections, and lets no more in than descriptors allow.
+#[derive(Debug)]
+struct Entrance {
+    gateway: Rc<Gateway>,
+    room: Cell<usize>,
+    left: Notify,
+}
+
+/// Opens the RPC port, on the thread where this is called.
+pub(crate) fn open(doors: Doors, locals: Locals, roster: RosterWatch, questions: mpsc::Sender<Question>) {
+    let gateway = Rc::new(Gateway::new(locals, questions));
+    spawn_local(Rc::clone(&gateway).follow(roster));
+    let entrance = Entrance::new(gateway);
+    let closed = |result: io::Result<()>| {
+        if let Err(error) = result {
+            tracing::error!(target: "rpc", %error, "an RPC socket is closed");
+        }
+    };
+    let inner = Rc::clone(&entrance);
+    spawn_local(async move { closed(inner.admit(doors.door).await) });
+    if let Some(listener) = doors.listener {
+        spawn_local(async move { closed(entrance.listen(listener).await) });
+    }
+}
+
+impl Entrance {
+    fn new(gateway: Rc<Gateway>) -> Rc<Self> {
+        // The other half is for everything else that this process has open.
+        let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+        let half = usize::try_from(limit / 2).unwrap_or(MOST);
+        Rc::new(Self {
+            gateway,
+            room: Cell::new(half.min(MOST)),
+            left: Notify::new(),
+        })
+    }
+
+    /// Accepts on the configured address, for ever.
+    async fn listen(self: Rc<Self>, listener: Listener) -> io::Result<()> {
+        match listener {
+            Listener::Tcp(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                loop {
+                    self.has_room().await;
+                    match listener.accept().await {
+                        Ok((stream, _)) => self.tcp(stream),
+                        Err(error) => pause(&error).await,
+                    }
+                }
+            }
+            Listener::Unix(listener) => {
+                let listener = UnixListener::from_std(listener)?;
+                loop {
+                    self.has_room().await;
+                    match listener.accept().await {
+                        Ok((stream, _)) => self.unix(stream),
+                        Err(error) => pause(&error).await,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Accepts at the control directory's socket, for ever.
+    async fn admit(self: Rc<Self>, door: Door) -> io::Result<()> {
+        let mut connections = door.connections()?;
+        while let Some(stream) = connections.next().await {
+            self.unix(stream?);
+        }
+        Ok(())
+    }
+
+    fn tcp(self: &Rc<Self>, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let (read, write) = stream.into_split();
+        self.serve(Client::serve(
+            Rc::clone(&self.gateway),
+            Outlet::new(Half::Tcp(write)),
+            read,
+        ));
+    }
+
+    fn unix(self: &Rc<Self>, stream: UnixStream) {
+        let (read, write) = stream.into_split();
+        self.serve(Client::serve(
+            Rc::clone(&self.gateway),
+            Outlet::new(Half::Unix(write)),
+            read,
+        ));
+    }
+
+    fn serve(self: &Rc<Self>, connection: impl Future<Output = ()> + 'static) {
+        let entrance = Rc::clone(self);
+        self.room.set(self.room.get().saturating_sub(1));
+        spawn_local(async move {
+            connection.await;
+            entrance.room.set(entrance.room.get() + 1);
+            entrance.left.notify_one();
+        });
+    }
+
+    async fn has_room(&self) {
+        while self.room.get() == 0 {
+            self.left.notified().await;
+        }
+    }
+}
+
+async fn pause(error: &io::Error) {
+    tracing::warn!(target: "rpc", %error, "accepting an RPC connection failed");
+    sleep(PAUSE).await;
+}

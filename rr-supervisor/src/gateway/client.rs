@@ -1,0 +1,193 @@
+//! A connection of PHP or the command line: its calls go in, in order; their answers go out as they come.
+
+use super::{
+    Gateway,
+    intake::{Fate, Intake, Read, Take},
+    outlet::Outlet,
+};
+use rr_common::rpc::wire::{self, BadMessage, Message};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+};
+use tokio::io::AsyncRead;
+
+/// Calls of one connection that are not answered yet.
+const IN_FLIGHT: usize = 256;
+
+/// One connection, for those that answer its calls.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) outlet: Rc<Outlet>,
+    in_flight: Cell<usize>,
+    /// Its task waits until a call is answered.
+    held: Cell<bool>,
+    /// It sends nothing more, and goes when all is answered.
+    ended: Cell<bool>,
+}
+
+/// Who called, and what the answer must say.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) client: Rc<Client>,
+    pub(super) sequence: u32,
+    pub(super) codec_bit: u8,
+    pub(super) method: Method,
+}
+
+/// A method's name; those of usual length need no allocation.
+pub(super) type Method = smallvec::SmallVec<[u8; 32]>;
+
+impl Client {
+    /// Serves a connection to its end.
+    pub(super) async fn serve(gateway: Rc<Gateway>, outlet: Outlet, mut read: impl AsyncRead + Unpin) {
+        let client = Rc::new(Self {
+            outlet: Rc::new(outlet),
+            in_flight: Cell::new(0),
+            held: Cell::new(false),
+            ended: Cell::new(false),
+        });
+        let mut intake = Intake::default();
+        let mut take = Calls {
+            gateway: Rc::clone(&gateway),
+            client: Rc::clone(&client),
+            full: None,
+        };
+        let served = poll_fn(|cx| client.poll(&mut intake, &mut take, &mut read, cx)).await;
+        client.outlet.fail();
+        if let Err(error) = served
+            && error.kind() == io::ErrorKind::InvalidData
+        {
+            tracing::warn!(target: "rpc", "a connection is closed: {error}");
+        }
+    }
+
+    fn poll(
+        &self,
+        intake: &mut Intake,
+        take: &mut Calls,
+        read: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.outlet.owned_by(cx.waker());
+        loop {
+            if self.outlet.is_broken() {
+                return Poll::Ready(Ok(()));
+            }
+            let flushed = self.outlet.poll_flush(cx)?;
+            if self.ended.get() {
+                let over = flushed.is_ready() && self.in_flight.get() == 0;
+                return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            // A client that does not read its answers is not read from either.
+            if self.outlet.is_full() {
+                return Poll::Pending;
+            }
+            if let Some(full) = take.full.take() {
+                if full.is_full() {
+                    full.wait(cx.waker());
+                    take.full = Some(full);
+                    return Poll::Pending;
+                }
+                intake.take_rest(take)?;
+                continue;
+            }
+            if self.held.get() {
+                if self.in_flight.get() >= IN_FLIGHT {
+                    return Poll::Pending;
+                }
+                self.held.set(false);
+                intake.take_rest(take)?;
+                continue;
+            }
+            let gateway = Rc::clone(&take.gateway);
+            let mut shared = gateway.buffer.borrow_mut();
+            match std::task::ready!(intake.poll_read(read, &mut shared, cx, take))? {
+                Read::Some => {}
+                Read::End => self.ended.set(true),
+            }
+        }
+    }
+
+    /// An answer is on its way out, or there will be none.
+    pub(super) fn answered(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        // Otherwise its task has nothing to do about it.
+        if self.held.get() || self.ended.get() {
+            self.outlet.wake_owner();
+        }
+    }
+}
+
+impl Caller {
+    /// Answers with a text.
+    pub(super) fn refuse(&self, text: &str) {
+        let mut frame = Vec::new();
+        wire::refuse(&mut frame, self.codec_bit, self.sequence, &self.method, text);
+        self.client.outlet.send(&frame);
+        self.client.answered();
+    }
+
+    /// Answers with a result.
+    pub(super) fn answer(&self, result: &[u8]) {
+        if !wire::fits(&self.method, result) {
+            return self.refuse("rpc: the answer is too long for a frame");
+        }
+        let mut frame = Vec::with_capacity(wire::CALL_HEADER + self.method.len() + result.len());
+        wire::answer(&mut frame, self.codec_bit, self.sequence, &self.method, result);
+        self.client.outlet.send(&frame);
+        self.client.answered();
+    }
+}
+
+/// Takes the calls of one connection.
+#[derive(Debug)]
+struct Calls {
+    gateway: Rc<Gateway>,
+    client: Rc<Client>,
+    /// The plugin that has to read before the next call is taken.
+    full: Option<Rc<Outlet>>,
+}
+
+impl Calls {
+    fn caller(&self, frame: &[u8], message: Message) -> Caller {
+        self.client.in_flight.set(self.client.in_flight.get() + 1);
+        Caller {
+            client: Rc::clone(&self.client),
+            sequence: message.sequence,
+            codec_bit: message.codec_bit(),
+            method: Method::from_slice(message.name(frame)),
+        }
+    }
+}
+
+impl Take for Calls {
+    fn whole(&mut self, frame: &mut [u8], message: Message) -> Fate {
+        if self.client.in_flight.get() >= IN_FLIGHT {
+            self.client.held.set(true);
+            return Fate::Later;
+        }
+        let method = match message.method(frame) {
+            Ok(method) => method,
+            Err(text) => {
+                self.caller(frame, message).refuse(&text);
+                return Fate::Done;
+            }
+        };
+        let goal = self.gateway.route(method);
+        if let Some(outlet) = goal.full() {
+            self.full = Some(outlet);
+            return Fate::Later;
+        }
+        let caller = self.caller(frame, message);
+        self.gateway.call(goal, caller, frame, message)
+    }
+
+    fn too_long(&mut self, start: &[u8], message: Message) -> Result<(), BadMessage> {
+        self.caller(start, message).refuse(wire::TOO_LONG);
+        Ok(())
+    }
+}

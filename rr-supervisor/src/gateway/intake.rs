@@ -1,0 +1,145 @@
+//! The reading side of a connection: what has arrived, cut into frames.
+//!
+//! All connections of the thread read into one buffer. Frames that arrived whole, which is nearly all of them, are passed on from
+//! there; only the start of a frame whose rest is still to come is copied into the connection's own buffer. An idle connection
+//! so costs no buffer, and a call no allocation.
+
+use super::outlet::Outlet;
+use bytes::{Buf, BytesMut};
+use rr_common::rpc::wire::{self, BadMessage, Look, Message};
+use std::{
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+
+/// The thread's buffer.
+pub(super) const SHARED: usize = 64 << 10;
+
+/// Room for a read into the connection's own buffer.
+const ROOM: usize = 64 << 10;
+
+/// What becomes of a frame.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It goes there, as it stands now.
+    To(Rc<Outlet>),
+    /// It has been dealt with.
+    Done,
+    /// Not now: it is offered again.
+    Later,
+}
+
+/// A connection's own part.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    rest: BytesMut,
+    /// Bytes of a frame that was too long and has not arrived yet.
+    skip: usize,
+}
+
+/// Takes the frames of a connection.
+pub(super) trait Take {
+    /// Takes a whole frame.
+    fn whole(&mut self, frame: &mut [u8], message: Message) -> Fate;
+
+    /// Takes the start of a frame that is too long; the rest of it is skipped.
+    ///
+    /// # Errors
+    /// This connection is better closed.
+    fn too_long(&mut self, start: &[u8], message: Message) -> Result<(), BadMessage>;
+}
+
+/// What a read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Bytes.
+    Some,
+    /// The end.
+    End,
+}
+
+impl Intake {
+    /// Reads once and takes the frames that are whole.
+    pub(super) fn poll_read(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+        shared: &mut [u8],
+        cx: &mut Context<'_>,
+        take: &mut impl Take,
+    ) -> Poll<io::Result<Read>> {
+        if self.rest.is_empty() {
+            let mut buffer = ReadBuf::new(shared);
+            ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+            let filled = buffer.filled_mut();
+            if filled.is_empty() {
+                return Poll::Ready(Ok(Read::End));
+            }
+            let used = self.take_all(filled, take)?;
+            self.rest.extend_from_slice(&filled[used..]);
+        } else {
+            self.rest.reserve(ROOM);
+            if ready!(pin!(from.read_buf(&mut self.rest)).poll(cx))? == 0 {
+                return Poll::Ready(Ok(Read::End));
+            }
+            self.take_rest(take)?;
+        }
+        Poll::Ready(Ok(Read::Some))
+    }
+
+    /// Takes what was left for later; says whether all that is whole has been taken.
+    pub(super) fn take_rest(&mut self, take: &mut impl Take) -> io::Result<()> {
+        let mut rest = std::mem::take(&mut self.rest);
+        let used = self.take_all(&mut rest, take);
+        rest.advance(used.as_ref().map_or(0, |used| *used));
+        if !rest.is_empty() {
+            self.rest = rest;
+        }
+        used.map(drop)
+    }
+
+    /// Takes the frames that are whole; says how many bytes that were. Neighbours with one goal go there with one write.
+    fn take_all(&mut self, bytes: &mut [u8], take: &mut impl Take) -> io::Result<usize> {
+        let invalid = |error: BadMessage| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut run: Option<(Rc<Outlet>, usize)> = None;
+        let mut at = self.skip.min(bytes.len());
+        self.skip -= at;
+        let ended = loop {
+            let found = match wire::look(&bytes[at..]) {
+                Ok(found) => found,
+                Err(error) => break Err(invalid(error)),
+            };
+            let (fate, message) = match found {
+                Look::Incomplete(_) => break Ok(()),
+                Look::Whole(message) => (take.whole(&mut bytes[at..at + message.total], message), message),
+                Look::TooLong(message) => {
+                    if let Err(error) = take.too_long(&bytes[at..], message) {
+                        break Err(invalid(error));
+                    }
+                    (Fate::Done, message)
+                }
+            };
+            let goal = match fate {
+                Fate::Later => break Ok(()),
+                Fate::Done => None,
+                Fate::To(goal) => Some(goal),
+            };
+            let goes_on = matches!((&run, &goal), (Some((before, _)), Some(goal)) if Rc::ptr_eq(before, goal));
+            if !goes_on {
+                if let Some((goal, from)) = run.take() {
+                    goal.send(&bytes[from..at]);
+                }
+                run = goal.map(|goal| (goal, at));
+            }
+            let end = at + message.total;
+            at = end.min(bytes.len());
+            self.skip = end - at;
+        };
+        if let Some((goal, from)) = run {
+            goal.send(&bytes[from..at]);
+        }
+        ended.map(|()| at)
+    }
+}

@@ -1,0 +1,152 @@
+//! The connection to one plugin process: the calls of all clients go over it, and its answers come back to whoever called.
+//!
+//! A call is passed on with a sequence number of ours, which finds its caller again: the place in the table of running calls, and a
+//! generation, so that an answer that comes twice finds nobody.
+
+use super::{
+    Gateway,
+    client::Caller,
+    intake::{Fate, Intake, Read, Take},
+    outlet::{Half, Outlet},
+};
+use rr_common::rpc::wire::{self, BadMessage, Message};
+use slab::Slab;
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+use tokio::{io::AsyncRead, net::UnixStream};
+
+/// Calls that one plugin may have before it.
+const IN_FLIGHT: usize = 1 << 16;
+
+/// Bits of a sequence number that are the place in the table.
+const PLACE: u32 = 20;
+
+/// Bytes that may wait for a client to read; beyond them answers are replaced by an error.
+const UNREAD: usize = wire::MAX_FRAME + (8 << 20);
+
+/// A plugin's connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) outlet: Rc<Outlet>,
+    calls: RefCell<Slab<Call>>,
+    generation: Cell<u32>,
+}
+
+/// A call that the plugin has.
+#[derive(Debug)]
+struct Call {
+    caller: Caller,
+    generation: u32,
+}
+
+impl Link {
+    /// Over this connection; the other half of it is for [`Link::serve`].
+    pub(super) fn new(stream: UnixStream) -> (Rc<Self>, impl AsyncRead + Unpin) {
+        let (read, write) = stream.into_split();
+        let link = Self {
+            outlet: Rc::new(Outlet::new(Half::Unix(write))),
+            calls: RefCell::default(),
+            generation: Cell::default(),
+        };
+        (Rc::new(link), read)
+    }
+
+    /// Makes a call ours; the frame then goes out as it stands.
+    pub(super) fn forward(&self, caller: Caller, frame: &mut [u8]) -> Fate {
+        let mut calls = self.calls.borrow_mut();
+        if calls.len() >= IN_FLIGHT {
+            drop(calls);
+            caller.refuse("rpc: too many calls wait for the plugin");
+            return Fate::Done;
+        }
+        let generation = self.generation.get().wrapping_add(1) & (u32::MAX >> PLACE);
+        self.generation.set(generation);
+        let place = calls.insert(Call { caller, generation });
+        wire::renumber(frame, generation << PLACE | place as u32);
+        Fate::To(Rc::clone(&self.outlet))
+    }
+
+    /// Brings answers to their callers until the connection ends; the calls that are left then get this text.
+    pub(super) async fn serve(self: Rc<Self>, gateway: &Gateway, mut read: impl AsyncRead + Unpin, text: &str) {
+        let mut intake = Intake::default();
+        let mut take = Answers(Rc::clone(&self));
+        let end = poll_fn(|cx| self.poll(gateway, &mut intake, &mut take, &mut read, cx)).await;
+        if let Err(error) = end
+            && error.kind() == io::ErrorKind::InvalidData
+        {
+            tracing::error!(target: "rpc", "a plugin's answer cannot be read: {error}");
+        }
+        self.outlet.fail();
+        let left = std::mem::take(&mut *self.calls.borrow_mut());
+        for (_, call) in left {
+            call.caller.refuse(text);
+        }
+    }
+
+    fn poll(
+        &self,
+        gateway: &Gateway,
+        intake: &mut Intake,
+        take: &mut Answers,
+        read: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.outlet.owned_by(cx.waker());
+        loop {
+            if self.outlet.is_broken() {
+                return Poll::Ready(Ok(()));
+            }
+            let _ = self.outlet.poll_flush(cx)?;
+            let mut shared = gateway.buffer.borrow_mut();
+            match ready!(intake.poll_read(read, &mut shared, cx, take))? {
+                Read::Some => {}
+                Read::End => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    fn take(&self, sequence: u32) -> Option<Caller> {
+        let mut calls = self.calls.borrow_mut();
+        let place = (sequence & ((1 << PLACE) - 1)) as usize;
+        let is_it = calls
+            .get(place)
+            .is_some_and(|call| call.generation == sequence >> PLACE);
+        is_it.then(|| calls.remove(place).caller)
+    }
+}
+
+/// Takes the answers of a plugin.
+#[derive(Debug)]
+struct Answers(Rc<Link>);
+
+impl Take for Answers {
+    fn whole(&mut self, frame: &mut [u8], message: Message) -> Fate {
+        let Some(caller) = self.0.take(message.sequence) else {
+            return Fate::Done;
+        };
+        if message.body() > message.total {
+            caller.refuse("rpc: the plugin's answer is ill-formed");
+            return Fate::Done;
+        }
+        let outlet = &caller.client.outlet;
+        if outlet.len() + frame.len() > UNREAD {
+            caller.refuse("rpc: the answer is dropped, because earlier ones have not been read");
+            return Fate::Done;
+        }
+        wire::renumber(frame, caller.sequence);
+        caller.client.answered();
+        Fate::To(Rc::clone(outlet))
+    }
+
+    fn too_long(&mut self, _: &[u8], message: Message) -> Result<(), BadMessage> {
+        if let Some(caller) = self.0.take(message.sequence) {
+            caller.refuse("rpc: the answer is too long for a frame");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! From a method's name to whoever answers it.
+
+use super::{
+    Local, Locals,
+    client::Caller,
+    intake::{Fate, SHARED},
+    outlet::Outlet,
+    plugin::Plugin,
+};
+use crate::{
+    control::Question,
+    fleet::{Roster, RosterWatch},
+};
+use bytes::Bytes;
+use rr_common::rpc::{
+    Codec,
+    wire::{self, Message},
+};
+use std::{
+    cell::RefCell,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+use tokio::sync::mpsc;
+
+/// What all connections of the RPC thread share.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    /// Into which all of them read.
+    pub(super) buffer: RefCell<Vec<u8>>,
+    pub(super) questions: mpsc::Sender<Question>,
+    locals: Locals,
+    /// By prefix; a handful, so that a look through them is as fast as any table.
+    plugins: RefCell<Vec<(String, Rc<Plugin>)>>,
+}
+
+/// Whoever answers a method.
+#[derive(Debug)]
+pub(super) enum Goal {
+    /// The supervisor itself.
+    Local(Arc<dyn Local>),
+    /// A plugin.
+    Plugin(Rc<Plugin>),
+    /// Nobody.
+    Unknown,
+}
+
+impl Goal {
+    /// The connection that has to be read from before this one is given more.
+    pub(super) fn full(&self) -> Option<Rc<Outlet>> {
+        match self {
+            Self::Plugin(plugin) => plugin.full(),
+            _ => None,
+        }
+    }
+}
+
+impl Gateway {
+    pub(super) fn new(locals: Locals, questions: mpsc::Sender<Question>) -> Self {
+        Self {
+            buffer: RefCell::new(vec![0; SHARED]),
+            questions,
+            locals,
+            plugins: RefCell::default(),
+        }
+    }
+
+    /// Who answers this method, whose name has a dot?
+    pub(super) fn route(&self, method: &str) -> Goal {
+        let prefix = wire::split(method).map_or("", |(prefix, _)| prefix);
+        if let Some(local) = self.locals.get(prefix) {
+            return Goal::Local(Arc::clone(local));
+        }
+        let plugins = self.plugins.borrow();
+        match plugins.iter().find(|(known, _)| known == prefix) {
+            Some((_, plugin)) => Goal::Plugin(Rc::clone(plugin)),
+            None => Goal::Unknown,
+        }
+    }
+
+    /// Carries a call out, or on.
+    pub(super) fn call(&self, goal: Goal, caller: Caller, frame: &mut [u8], message: Message) -> Fate {
+        match goal {
+            Goal::Plugin(plugin) => return plugin.call(self, caller, frame, message),
+            Goal::Local(local) => answer_here(local, caller, frame, message),
+            Goal::Unknown => {
+                let method = String::from_utf8_lossy(message.name(frame));
+                caller.refuse(&format!("rpc: can't find service {method}"));
+            }
+        }
+        Fate::Done
+    }
+
+    /// Keeps the table of prefixes as the fleet is, and a task for each plugin.
+    pub(super) async fn follow(self: Rc<Self>, mut roster: RosterWatch) {
+        let mut known: Vec<Rc<Plugin>> = Vec::new();
+        loop {
+            let picture = Arc::clone(&roster.borrow_and_update());
+            for member in &picture.members {
+                if !known.iter().any(|plugin| plugin.name == member.name) {
+                    let plugin = Rc::new(Plugin::new(member.name.clone()));
+                    known.push(Rc::clone(&plugin));
+                    tokio::task::spawn_local(plugin.keep(Rc::clone(&self), roster.clone()));
+                }
+            }
+            *self.plugins.borrow_mut() = table(&picture, &known);
+            if roster.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Which plugin answers which prefix. A plugin's own name is its before anybody else's wish.
+fn table(roster: &Roster, known: &[Rc<Plugin>]) -> Vec<(String, Rc<Plugin>)> {
+    let mut table: Vec<(String, Rc<Plugin>)> = Vec::new();
+    let all = || {
+        let pairs = roster.members.iter().zip(known);
+        pairs.flat_map(|(member, plugin)| member.prefixes.iter().map(move |prefix| (member, prefix, plugin)))
+    };
+    let own = all().filter(|(member, prefix, _)| member.name == **prefix);
+    let others = all().filter(|(member, prefix, _)| member.name != **prefix);
+    for (_, prefix, plugin) in own.chain(others) {
+        if !table.iter().any(|(taken, _)| taken == prefix) {
+            table.push((prefix.clone(), Rc::clone(plugin)));
+        }
+    }
+    table
+}
+
+/// A call of one of our own methods. What is ready at once costs no task.
+fn answer_here(local: Arc<dyn Local>, caller: Caller, frame: &[u8], message: Message) {
+    let whole = String::from_utf8_lossy(message.name(frame)).into_owned();
+    let body = Bytes::copy_from_slice(&frame[message.body()..]);
+    let mut answer = Guarded(Box::pin(async move {
+        let method = wire::split(&whole).map_or("", |(_, method)| method);
+        let answer = match Codec::of(message.flags) {
+            Ok(codec) => local.call(method, codec, body).await,
+            Err(error) => Err(error.into()),
+        };
+        answer.map_err(|error| error.text(&whole))
+    }));
+    let deliver = move |answer: Result<Bytes, String>| match answer {
+        Ok(result) => caller.answer(&result),
+        Err(text) => caller.refuse(&text),
+    };
+    match Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => deliver(answer),
+        Poll::Pending => drop(tokio::task::spawn_local(async move { deliver(answer.await) })),
+    }
+}
+
+/// A future whose panic is an error: it costs the one call.
+struct Guarded<F>(Pin<Box<F>>);
+
+impl<F: Future<Output = Result<Bytes, String>>> Future for Guarded<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err("rpc: the call has failed by a defect of the server".into())))
+    }
+}

@@ -1,0 +1,28 @@
+//! All services that the supervisor answers itself, one line each.
+
+use super::{Locals, rpc::Rpc};
+use crate::{control::Question, fleet::RosterWatch};
+use bytes::Bytes;
+use rr_common::config::Config;
+use tokio::sync::mpsc;
+
+/// What services are made of. They take what they need and keep no more: the configuration is let go of after the start.
+#[derive(Debug)]
+pub(crate) struct Means<'a> {
+    /// The typed configuration.
+    #[allow(dead_code, reason = "its readers are on their way")]
+    pub config: &'a Config,
+    /// The resolved configuration as JSON, keys sorted.
+    pub json: Bytes,
+    /// The plugins, now and after each change.
+    pub roster: RosterWatch,
+    /// Questions to the supervisor's loop.
+    pub questions: mpsc::Sender<Question>,
+}
+
+/// The services of this configuration.
+pub(crate) fn locals(means: &Means<'_>) -> Locals {
+    let mut all = Locals::default();
+    all.add(Rpc::new(means.json.clone()));
+    all
+}

@@ -1,0 +1,229 @@
+//! The RPC port: framing, codecs, error texts, order of answers, and what a dying plugin costs.
+#![allow(clippy::unwrap_used)]
+
+use rr_common::frame::flag;
+use rr_tests::{Room, Rpc, Server, bin, eventually, process, room::free_port, server::merge, wait::SOON};
+use serde_json::{Value, json};
+use std::{net::SocketAddr, time::Duration};
+
+/// A server with an RPC port on TCP and a plugin `kv` that is the test plugin.
+struct Place {
+    server: Server,
+    port: u16,
+}
+
+fn config(settings: Value) -> (u16, Value) {
+    let port = free_port();
+    let mut config = json!({
+        "version": "3",
+        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "kv": {},
+        "logs": {"mode": "production", "level": "debug"},
+        "supervisor": {
+            "adopt_timeout": "300ms",
+            "restart": {"backoff": "20ms"},
+            "plugins": {"kv": {"binary": bin::binary("rr-test-plugin")}},
+        },
+    });
+    merge(&mut config, settings);
+    (port, config)
+}
+
+fn start(settings: Value) -> Place {
+    let (port, config) = config(settings);
+    let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
+    server.wait_log("RoadRunner server started");
+    Place { server, port }
+}
+
+impl Place {
+    fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    fn rpc(&self) -> Rpc {
+        Rpc::tcp(self.address())
+    }
+
+    fn plugin(&self) -> u32 {
+        self.server.plugin("rr-test-plugin")
+    }
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+/// RPC-01: the request of goridge.md §5, byte for byte; only the version differs from what was seen there.
+#[test]
+fn the_version_is_asked_as_the_public_package_asks() {
+    let place = start(json!({}));
+    let mut rpc = place.rpc();
+    let mut request = hex("15 08 0f000000 1c69ca8a 00 00 01000000 0b000000");
+    request.extend(b"rpc.Versiontrue");
+    assert!(rpc.send(&request));
+    let answer = rpc.next_answer();
+    assert_eq!(
+        (answer.flags, answer.sequence, &*answer.method),
+        (flag::JSON, 1, "rpc.Version")
+    );
+    assert_eq!(answer.json(), json!(rr_common::COMPATIBLE_VERSION));
+    // The same connection, another codec.
+    let version = rpc.exchange("rpc.Version", flag::MSGPACK, b"").body;
+    assert_eq!(&version[1..], rr_common::COMPATIBLE_VERSION.as_bytes());
+
+    let raw: Value = serde_json::from_slice(&rpc.exchange("rpc.Config", flag::RAW, b"").body).unwrap();
+    assert_eq!(raw["rpc"]["listen"], json!(format!("tcp://127.0.0.1:{}", place.port)));
+    let text = rpc.call("rpc.Config", &json!(true)).json();
+    assert!(text.as_str().unwrap().starts_with("ey"), "base64 of an object: {text}");
+    assert!(place.server.stop().success());
+}
+
+/// RPC-02: what goes wrong is told in the reference's words, with the codec's bit, and the connection goes on.
+#[test]
+fn errors_have_the_references_texts() {
+    let place = start(json!({}));
+    let mut rpc = place.rpc();
+    for (method, codec, text) in [
+        ("nodot", flag::JSON, "rpc: service/method request ill-formed: nodot"),
+        ("nope.X", flag::PROTO, "rpc: can't find service nope.X"),
+        ("rpc.X", flag::JSON, "rpc: can't find method rpc.X"),
+        ("kv.X", flag::PROTO, "rpc: can't find method kv.X"),
+        ("kv.Fail", flag::RAW, "argument"),
+        ("rpc.Version", flag::RAW, "unknown Raw payload type"),
+        (
+            "rpc.Version",
+            flag::PROTO,
+            "goridge_read_request_body: message type is not a proto",
+        ),
+        (
+            "rpc.Version",
+            flag::GOB,
+            "goridge_read_request_body: unknown decoder used in frame",
+        ),
+        (
+            "kv.Echo",
+            flag::GOB,
+            "goridge_read_request_body: unknown decoder used in frame",
+        ),
+        (
+            "kv.Panic",
+            flag::JSON,
+            "rpc: the call has failed by a defect of the plugin",
+        ),
+    ] {
+        let answer = rpc.exchange(method, codec, b"argument");
+        assert_eq!((answer.flags, &*answer.method), (codec | flag::ERROR, method));
+        assert_eq!(answer.text(), text);
+    }
+    assert_eq!(
+        rpc.exchange("kv.Echo", flag::JSON | flag::PROTO, b"x").flags,
+        flag::PROTO
+    );
+    assert!(place.server.stop().success());
+}
+
+/// RPC-03: calls start in order and are answered as they complete.
+#[test]
+fn a_call_that_waits_holds_up_no_other() {
+    let place = start(json!({}));
+    let mut rpc = place.rpc();
+    let waits = rpc.begin("kv.Wait", flag::RAW, b"waits");
+    let echo = rpc.begin("kv.Echo", flag::RAW, b"echo");
+    assert_eq!(rpc.next_answer().sequence, echo);
+    assert_eq!(rpc.call("rpc.Version", &json!(true)).error(), None);
+    assert_eq!(rpc.exchange("kv.Open", flag::RAW, b"").error(), None);
+    assert_eq!(rpc.answer(waits).text(), "waits");
+    assert!(place.server.stop().success());
+}
+
+/// RPC-04: `kill -9` of a plugin costs its calls in flight, and nothing else.
+#[test]
+fn a_plugins_death_costs_no_connection() {
+    let place = start(json!({}));
+    let mut rpc = place.rpc();
+    let mut other = place.rpc();
+    let first = rpc.call("kv.Pid", &json!(null)).json();
+    let waits = rpc.begin("kv.Wait", flag::RAW, b"");
+    let others = other.begin("kv.Wait", flag::RAW, b"");
+    assert_eq!(rpc.exchange("kv.Echo", flag::RAW, b"x").text(), "x");
+    assert_eq!(other.exchange("kv.Echo", flag::RAW, b"x").text(), "x");
+    process::kill_and_wait(place.plugin());
+    let text = "rpc: the plugin kv has ended before it answered";
+    assert_eq!(rpc.answer(waits).error().as_deref(), Some(text));
+    assert_eq!(other.answer(others).error().as_deref(), Some(text));
+    let second = rpc.call("kv.Pid", &json!(null)).json();
+    assert_ne!(first, second, "the same connection reaches the next process");
+    assert_eq!(rpc.call("kv.Die", &json!(null)).error().as_deref(), Some(text));
+    let third = other.call("kv.Pid", &json!(null)).json();
+    assert_ne!(second, third);
+    assert!(place.server.stop().success());
+}
+
+/// RPC-05: bytes that are no call close their own connection only.
+#[test]
+fn garbage_closes_its_connection_and_no_other() {
+    let place = start(json!({}));
+    let mut sound = place.rpc();
+    let mut one_option = Vec::new();
+    rr_common::frame::encode(&mut one_option, flag::JSON, 0, &[1], b"rpc.Version");
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"\x15\x08\x0f\0\0\0\0\0\0\0\0\0",
+        &one_option,
+    ] {
+        let mut rpc = place.rpc();
+        rpc.send(bytes);
+        assert!(rpc.closes_within(SOON) && rpc.seen().is_empty());
+    }
+    place
+        .server
+        .wait_log("a connection is closed: not a call: the frame has 1 options instead of two");
+    assert_eq!(sound.exchange("kv.Echo", flag::RAW, b"x").text(), "x");
+    assert!(place.server.stop().success());
+}
+
+/// RPC-06: the socket in the control directory speaks the same; a Unix socket has the mode that is asked for.
+#[test]
+fn unix_sockets_serve_it_as_well() {
+    use std::os::unix::fs::PermissionsExt;
+    let room = Room::new();
+    let (control, path) = (room.file("control"), room.file("rpc.sock"));
+    let (_, config) = config(json!({
+        "rpc": {"listen": format!("unix://{}?mode=0600", path.display())},
+        "supervisor": {"control": {"dir": control}},
+    }));
+    let server = Server::launch(room, 0, &config.to_string(), &[]);
+    server.wait_log("RoadRunner server started");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    for path in [path, control.join("rpc.sock")] {
+        assert_eq!(Rpc::unix(&path).exchange("kv.Echo", flag::RAW, b"x").text(), "x");
+    }
+    assert!(server.stop().success());
+}
+
+/// RPC-07: a call for a plugin that is on its way waits for it.
+#[test]
+fn a_call_waits_for_its_plugin() {
+    let room = Room::new();
+    let gate = room.file("gate");
+    let (port, config) = config(json!({
+        "supervisor": {
+            "start": "keep_going",
+            "restart": {"backoff": "50ms", "max": 1000},
+            "plugins": {"kv": {"env": {"TEST_DIE_UNLESS": gate}}},
+        },
+    }));
+    let server = Server::launch(room, port, &config.to_string(), &[]);
+    server.wait_log("RoadRunner server started");
+    let mut rpc = Rpc::tcp(([127, 0, 0, 1], port).into());
+    let waits = rpc.begin("kv.Echo", flag::RAW, b"patient");
+    // Others are not held up by it, nor is this connection.
+    assert_eq!(rpc.call("rpc.Version", &json!(true)).error(), None);
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(rpc.answer(waits).text(), "patient");
+    eventually(Duration::from_secs(5), || server.running());
+    assert!(server.stop().success());
+}
