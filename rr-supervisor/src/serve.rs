@@ -167,6 +167,7 @@ pub(crate) async fn serve(
         config: &loaded.config,
         json,
         roster: fleet.roster(),
+        residents: Vec::new(),
         questions: asking,
     };
     let mut locals = gateway::locals(&means);

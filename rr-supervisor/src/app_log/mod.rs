@@ -3,8 +3,6 @@
 //! A message is foreign text: whatever is in it, it stays one line of the log under its own time and level. A message that is
 //! JSON is whole in `msg`, as worker's output is, and in `raw` mode it is the line.
 
-#![allow(dead_code, reason = "the RPC port adds it")]
-
 mod stderr;
 
 use crate::{

@@ -1,7 +1,13 @@
 //! All services that the supervisor answers itself, one line each.
 
 use super::{Locals, rpc::Rpc};
-use crate::{control::Question, fleet::RosterWatch};
+use crate::{
+    app_log::AppLog,
+    control::Question,
+    fleet::RosterWatch,
+    notify::Notify,
+    operate::{Informer, Overview, Resetter, Residents},
+};
 use bytes::Bytes;
 use rr_common::config::Config;
 use tokio::sync::mpsc;
@@ -16,6 +22,8 @@ pub(crate) struct Means<'a> {
     pub json: Bytes,
     /// The plugins, now and after each change.
     pub roster: RosterWatch,
+    /// Plugins that live in this process and have processes of their own.
+    pub residents: Residents,
     /// Questions to the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
 }
@@ -23,6 +31,11 @@ pub(crate) struct Means<'a> {
 /// The services of this configuration.
 pub(crate) fn locals(means: &Means<'_>) -> Locals {
     let mut all = Locals::default();
+    let (roster, residents) = (&means.roster, &means.residents);
     all.add(Rpc::new(means.json.clone()));
+    all.add(AppLog::default());
+    all.add(Informer::new(roster.clone(), residents.clone()));
+    all.add(Resetter::new(roster.clone(), residents.clone(), Notify::from_env()));
+    all.add(Overview::new(roster.clone(), residents.clone()));
     all
 }

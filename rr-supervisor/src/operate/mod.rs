@@ -3,8 +3,6 @@
 //!
 //! Nothing is kept here: each call looks at the newest [`Roster`](crate::fleet::Roster) and asks the plugins over the contract, each within a bound.
 
-#![allow(dead_code, unused_imports, reason = "the RPC port adds them")]
-
 mod ask;
 mod informer;
 mod overview;
