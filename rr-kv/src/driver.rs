@@ -3,6 +3,7 @@
 //! A driver is given arguments that [`crate::service`] has checked, and writes what it finds into a [`Reply`]. It does its own
 //! waiting, so that calls to one storage overlap as its server allows.
 
+mod boltdb;
 mod memory;
 
 use crate::{expiry::Expiry, reply::Reply, stats::Stats};
@@ -10,6 +11,7 @@ use rr_common::{config::section, plugin::StartError};
 use std::future::Future;
 use tokio::runtime::Handle;
 
+pub use boltdb::Boltdb;
 pub use memory::Memory;
 
 /// A key with its value.
@@ -118,6 +120,8 @@ pub trait Driver: Send + Sync + 'static {
 pub enum Storage {
     /// `driver: memory`
     Memory(Memory),
+    /// `driver: boltdb`
+    Boltdb(Boltdb),
 }
 
 /// Evaluates an expression with the driver of a storage, whichever it is.
@@ -125,6 +129,7 @@ macro_rules! with {
     ($storage:expr, $driver:ident => $work:expr) => {
         match $storage {
             $crate::driver::Storage::Memory($driver) => $work,
+            $crate::driver::Storage::Boltdb($driver) => $work,
         }
     };
 }
@@ -138,9 +143,23 @@ impl Storage {
     pub async fn open(name: &str, storage: &section::Storage, runtime: &Handle) -> Result<Self, StartError> {
         match storage {
             section::Storage::Memory(settings) => Ok(Self::Memory(Memory::open(settings, runtime))),
-            section::Storage::Boltdb(_) | section::Storage::Redis(_) | section::Storage::Memcached(_) => {
+            section::Storage::Boltdb(settings) => Ok(Self::Boltdb(Boltdb::open(name, settings).await?)),
+            section::Storage::Redis(_) | section::Storage::Memcached(_) => {
                 Err(StartError(format!("kv.{name}: this build does not have the driver")))
             }
         }
     }
+}
+
+/// The whole number that a value is in decimal digits, plus `by`: what [`Driver::incr`] stores. No value counts as 0.
+///
+/// # Errors
+/// It is no number, or the sum is too large.
+pub(crate) fn sum(value: Option<&[u8]>, by: i64) -> Outcome<i64> {
+    let number = match value {
+        Some(value) => std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+        None => Some(0_i64),
+    };
+    let number = number.ok_or(DriverError::NotAnInteger)?;
+    number.checked_add(by).ok_or(DriverError::Overflow)
 }

@@ -5,7 +5,7 @@
 
 mod store;
 
-use super::{Driver, DriverError, Item, Outcome, Texts};
+use super::{Driver, Item, Outcome, Texts, sum};
 use crate::{expiry::Expiry, reply::Reply, stats::Stats};
 use rr_common::config::section::MemoryStorage;
 use std::{
@@ -177,11 +177,8 @@ impl Driver for Memory {
 
     async fn incr(&self, key: &str, by: i64, expiry: Option<Expiry>) -> Outcome<i64> {
         self.change(|store, clock| {
-            let (number, expiry) = match store.get(key, clock) {
-                Some(value) => (integer(value)?, store.expiry(key, clock).flatten()),
-                None => (0, expiry),
-            };
-            let sum = number.checked_add(by).ok_or(DriverError::Overflow)?;
+            let sum = sum(store.get(key, clock), by)?;
+            let expiry = store.expiry(key, clock).unwrap_or(expiry);
             let value = sum.to_string();
             let value = value.as_bytes();
             store.set(&Item { key, value, expiry }, clock)?;
@@ -218,10 +215,4 @@ impl Driver for Memory {
     async fn close(self) {
         self.sweeper.abort();
     }
-}
-
-/// A whole number in decimal digits.
-fn integer(value: &[u8]) -> Outcome<i64> {
-    let text = std::str::from_utf8(value).map_err(|_| DriverError::NotAnInteger)?;
-    text.parse().map_err(|_| DriverError::NotAnInteger)
 }
