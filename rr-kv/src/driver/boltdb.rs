@@ -15,10 +15,17 @@ use super::{Driver, DriverError, Item, Outcome, Texts};
 use crate::{expiry::Expiry, reply::Reply};
 use file::Owned;
 use rr_common::{config::section::BoltdbStorage, plugin::StartError};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::{Place, Store};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep};
 use writer::Writer;
+
+/// How long another process may keep the file, such as a predecessor that still drains; the reference waits as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY: Duration = Duration::from_millis(50);
 
 /// A storage in a file.
 #[derive(Debug)]
@@ -38,10 +45,15 @@ impl Boltdb {
             file: settings.file.clone().into(),
             permissions: settings.permissions,
         };
-        let opened = spawn_blocking(move || Store::open(place)).await;
-        let store = opened
-            .map_err(|error| failed(&error))?
-            .map_err(|error| failed(&error))?;
+        let until = Instant::now() + PATIENCE;
+        let store = loop {
+            let place = place.clone();
+            let opened = spawn_blocking(move || Store::open(place)).await;
+            match opened.map_err(|error| failed(&error))? {
+                Err(error) if error.is_busy() && Instant::now() < until => sleep(RETRY).await,
+                opened => break opened.map_err(|error| failed(&error))?,
+            }
+        };
         tracing::info!(
             storage = name,
             file = settings.file,

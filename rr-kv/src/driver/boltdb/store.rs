@@ -10,20 +10,15 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 /// Memory for pages of the file.
 const CACHE: usize = 32 << 20;
-/// How long another process may keep the file, such as a predecessor that still drains; the reference waits as long.
-const PATIENCE: Duration = Duration::from_secs(20);
-const RETRY: Duration = Duration::from_millis(50);
 /// In a BoltDB file: a number behind the first page's header of 16 bytes.
 const BOLT_MAGIC: u32 = 0xED0C_DAED;
 
 /// Where the file is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     pub file: PathBuf,
     /// Its mode, if it has to be created.
@@ -44,6 +39,13 @@ pub(super) enum OpenError {
     Database(PathBuf, Box<DatabaseError>),
 }
 
+impl OpenError {
+    /// Another process has the file open.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Database(_, error) if matches!(**error, DatabaseError::DatabaseAlreadyOpen))
+    }
+}
+
 /// The file, open or not at present.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -53,25 +55,13 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the file, and creates it if it is not there. Waits a while for another process that has it open.
+    /// Opens the file, and creates it if it is not there.
     pub(super) fn open(place: Place) -> Result<Self, OpenError> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            match place.open() {
-                Err(OpenError::Database(_, error))
-                    if matches!(*error, DatabaseError::DatabaseAlreadyOpen) && Instant::now() < until =>
-                {
-                    sleep(RETRY);
-                }
-                opened => {
-                    return Ok(Self {
-                        database: RwLock::new(Some(opened?)),
-                        place,
-                        trouble: Mutex::default(),
-                    });
-                }
-            }
-        }
+        Ok(Self {
+            database: RwLock::new(Some(place.open()?)),
+            place,
+            trouble: Mutex::default(),
+        })
     }
 
     /// Reads as the file is after the last commit.

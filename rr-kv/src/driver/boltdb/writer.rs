@@ -1,7 +1,7 @@
 //! The one thread that writes a file. A commit waits for the disk; whatever arrives meanwhile goes into the next commit
 //! together. The same thread removes keys that have ended, every `interval` and only while some key has an end.
 //!
-//! Whoever writes waits for the answer, so what waits here is bounded by the calls in flight.
+//! The queue has a bound. A call that finds it full waits for its place on another thread, so that no call's thread ever does.
 
 use super::{file::Tables, store::Store};
 use crate::{driver::Outcome, expiry::Expiry};
@@ -10,14 +10,14 @@ use std::{
     io,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
-/// Changes in one commit.
+/// Changes in one commit, and in the queue.
 const BATCH: usize = 1024;
 /// Keys that one commit removes because they have ended.
 const SWEEP: usize = 10_000;
@@ -29,7 +29,7 @@ type Answer = Box<dyn FnOnce() + Send>;
 /// The way to the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: Sender<Job>,
+    jobs: SyncSender<Job>,
     store: Arc<Store>,
     ended: oneshot::Receiver<()>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(store: Arc<Store>, interval: Duration) -> io::Result<Self> {
-        let (jobs, queue) = channel();
+        let (jobs, queue) = sync_channel(BATCH);
         let (end, ended) = oneshot::channel();
         let shared = Arc::clone(&store);
         thread::Builder::new().name("kv-file".into()).spawn(move || {
@@ -60,7 +60,15 @@ impl Writer {
             // Whoever asked may have gone.
             Ok(Box::new(move || drop(tell.send(result))))
         });
-        self.jobs.send(job).map_err(|_| self.store.failed())?;
+        match self.jobs.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => {
+                let jobs = self.jobs.clone();
+                // If the thread has ended, the job goes without an answer.
+                let _ = spawn_blocking(move || jobs.send(job)).await;
+            }
+            Err(TrySendError::Disconnected(_)) => return Err(self.store.failed()),
+        }
         // A job of a failed commit is dropped without an answer.
         told.await.map_err(|_| self.store.failed())
     }
