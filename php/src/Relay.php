@@ -71,6 +71,12 @@ final class Relay
         return new self($socket, $socket);
     }
 
+    /** @param int $timeout seconds that a read waits from now on */
+    public function setTimeout(int $timeout): void
+    {
+        \stream_set_timeout($this->in, $timeout);
+    }
+
     private static function pipes(): self
     {
         $in = \fopen('php://fd/0', 'r');

@@ -45,6 +45,10 @@ return [
         throws(RelayException::class, static fn () => $client->call('fake.Silent', 1));
         same(['id' => 3], $client->call('fake.Echo', []));
     }),
+    'a call that asks the server to wait is waited for' => static fn () => $with(static function (Client $client): void {
+        same(true, $client->call('fake.Slow', null, 5));
+        throws(RelayException::class, static fn () => $client->call('fake.Slow'));
+    }),
     'no server' => static function (): void {
         throws(RelayException::class, static fn () => (new Client('unix:///nowhere.sock'))->call('a.B'));
     },

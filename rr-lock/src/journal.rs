@@ -8,7 +8,7 @@
 
 mod record;
 
-pub use record::{Damage, HEADS, Kept, replay, start_of};
+pub use record::{Damage, HEADS, Kept, record, replay, snapshot, start_of};
 
 use crate::{
     driver::Token,
@@ -111,7 +111,7 @@ impl Journal {
     /// # Errors
     /// The system; the old log counts then.
     pub fn renew(&mut self, grants: &[Grant], last: Token) -> io::Result<()> {
-        let record = record::snapshot(grants, last, self.end);
+        let record = snapshot(grants, last, self.end);
         let start = self.end;
         self.write(&record)?;
         let head = 1 - self.head;

@@ -46,28 +46,33 @@ final class Client
     /**
      * A call with JSON.
      *
+     * @param int $patience seconds to wait besides the timeout, for a call that asks the server to wait
      * @throws RpcException   what the server says
      * @throws RelayException the connection
      * @throws \JsonException
      */
-    public function call(string $method, mixed $argument = null): mixed
+    public function call(string $method, mixed $argument = null, int $patience = 0): mixed
     {
         $flags = \JSON_THROW_ON_ERROR | \JSON_PRESERVE_ZERO_FRACTION;
-        $result = $this->send($method, \json_encode($argument, $flags), Codec::Json);
+        $result = $this->send($method, \json_encode($argument, $flags), Codec::Json, $patience);
         return $result === '' ? null : \json_decode($result, true, 512, \JSON_THROW_ON_ERROR);
     }
 
     /**
      * A call with an argument that is encoded already. Returns the encoded result.
      *
+     * @param int $patience seconds to wait besides the timeout
      * @throws RpcException   what the server says
      * @throws RelayException the connection
      */
-    public function send(string $method, string $argument, Codec $codec = Codec::Raw): string
+    public function send(string $method, string $argument, Codec $codec = Codec::Raw, int $patience = 0): string
     {
         $id = $this->sequence = ($this->sequence & 0x7fffffff) + 1;
         try {
             $this->relay ??= Relay::connect($this->address, $this->timeout);
+            if ($patience > 0) {
+                $this->relay->setTimeout($this->timeout + $patience);
+            }
             $this->relay->write(Frame::call($id, $method, $argument, $codec->value));
             do {
                 $frame = $this->relay->read() ?? throw new RelayException("no answer from $this->address to $method");
@@ -75,6 +80,9 @@ final class Client
                     throw new RelayException("no answer to a call, but a frame with other options, to $method");
                 }
             } while ($frame->options[0] !== $id); // Of a call that was given up.
+            if ($patience > 0) {
+                $this->relay->setTimeout($this->timeout);
+            }
         } catch (RelayException $broken) {
             $this->relay = null;
             throw $broken;

@@ -11,6 +11,7 @@ use Rr\Relay;
 
 $server = \stream_socket_server("unix://$argv[1]") ?: exit(1);
 echo "ready\n";
+$last = '';
 while (($socket = \stream_socket_accept($server, -1)) !== false) {
     $relay = new Relay($socket, $socket);
     while (($frame = $relay->read()) !== null) {
@@ -21,6 +22,11 @@ while (($socket = \stream_socket_accept($server, -1)) !== false) {
             Frame::call($id, $method, $result, $frame->flags | $flags),
         );
         $echo = static fn (): string => \json_encode(\json_decode($argument, true) + ['id' => $id], \JSON_PRESERVE_ZERO_FRACTION);
+        if (\str_starts_with($method, 'lock.')) {
+            $last = \json_encode([$method, \json_decode($argument)]);
+            $answer(\str_contains($argument, 'taken') ? '{}' : '{"ok":true,"token":7}');
+            continue;
+        }
         match ($method) {
             'fake.Echo' => $answer($echo()),
             'fake.Empty' => $answer(''),
@@ -28,7 +34,9 @@ while (($socket = \stream_socket_accept($server, -1)) !== false) {
             'fake.Fail' => $answer("it failed: $argument", Frame::ERROR),
             'fake.Late' => [$relay->write(Frame::call(999, $method, '"late"', Frame::JSON)), $answer($echo())],
             'fake.Close' => null,
-            'fake.Silent' => \sleep(2),
+            'fake.Silent' => \usleep(1_300_000),
+            'fake.Slow' => [\usleep(1_200_000), $answer('true')],
+            'fake.Last' => $answer($last),
         };
         if ($method === 'fake.Close' || $method === 'fake.Silent') {
             break;

@@ -18,6 +18,9 @@ const HEADER: usize = 12;
 const MAGIC: &[u8; 8] = b"rr-lock\n";
 const VERSION: u32 = 1;
 
+/// PHP's integers go up to here.
+const GREATEST: Token = i64::MAX as u64;
+
 /// The entries' first bytes.
 mod tag {
     pub(super) const GRANTED: u8 = 1;
@@ -108,55 +111,54 @@ pub fn start_of(heads: &[u8; HEADS as usize]) -> Result<(u64, u64), Damage> {
 
 /// A record of changes for that offset.
 pub(super) fn changes(changes: &[Change], offset: u64) -> Vec<u8> {
-    let mut record = vec![0; HEADER];
+    let mut body = Vec::new();
     for change in changes {
         match change {
-            Change::Granted(grant) => put_grant(&mut record, tag::GRANTED, grant),
+            Change::Granted(grant) => put_grant(&mut body, tag::GRANTED, grant),
             Change::Ended(token) => {
-                record.push(tag::ENDED);
-                record.extend(token.to_le_bytes());
+                body.push(tag::ENDED);
+                body.extend(token.to_le_bytes());
             }
             Change::Moved(token, deadline) => {
-                record.push(tag::MOVED);
-                record.extend(token.to_le_bytes());
-                record.extend(deadline.to_le_bytes());
+                body.push(tag::MOVED);
+                body.extend(token.to_le_bytes());
+                body.extend(deadline.to_le_bytes());
             }
         }
     }
-    finish(record, offset)
+    record(&body, offset)
 }
 
-/// A record that needs nothing before it, for that offset. The grants come in the order of their tokens.
-pub(super) fn snapshot(grants: &[Grant], last: Token, offset: u64) -> Vec<u8> {
-    let mut record = vec![0; HEADER];
-    record.push(tag::ANEW);
-    record.extend(last.to_le_bytes());
+/// A record that needs nothing before it, for that offset.
+pub fn snapshot(grants: &[Grant], last: Token, offset: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    body.push(tag::ANEW);
+    body.extend(last.to_le_bytes());
     for grant in grants {
-        put_grant(&mut record, tag::KEPT, grant);
+        put_grant(&mut body, tag::KEPT, grant);
     }
-    finish(record, offset)
+    record(&body, offset)
 }
 
-fn put_grant(record: &mut Vec<u8>, tag: u8, grant: &Grant) {
-    record.push(tag);
-    record.push(u8::from(grant.mode == Mode::Write));
-    record.extend(grant.token.to_le_bytes());
-    record.extend(grant.deadline.to_le_bytes());
+fn put_grant(body: &mut Vec<u8>, tag: u8, grant: &Grant) {
+    body.push(tag);
+    body.push(u8::from(grant.mode == Mode::Write));
+    body.extend(grant.token.to_le_bytes());
+    body.extend(grant.deadline.to_le_bytes());
     for name in [&grant.resource, &grant.id] {
         // Names are bounded by the table's room.
-        record.extend((name.len() as u32).to_le_bytes());
-        record.extend(name.as_bytes());
+        body.extend((name.len() as u32).to_le_bytes());
+        body.extend(name.as_bytes());
     }
 }
 
-/// Fills in the header.
-fn finish(mut record: Vec<u8>, offset: u64) -> Vec<u8> {
-    let length = (record.len() - HEADER) as u32;
-    let check = crc32fast::hash(&record[HEADER..]);
-    record[..4].copy_from_slice(&length.to_le_bytes());
-    record[4..8].copy_from_slice(&check.to_le_bytes());
-    let header = check_of_header(&record[..8], offset);
-    record[8..12].copy_from_slice(&header.to_le_bytes());
+/// A record with this body, for that offset.
+pub fn record(body: &[u8], offset: u64) -> Vec<u8> {
+    // The table's room is far below four gigabytes.
+    let mut record = (body.len() as u32).to_le_bytes().to_vec();
+    record.extend(crc32fast::hash(body).to_le_bytes());
+    record.extend(check_of_header(&record, offset).to_le_bytes());
+    record.extend(body);
     record
 }
 
@@ -202,7 +204,7 @@ impl Kept {
             match tag {
                 tag::GRANTED => {
                     let grant = body.grant()?;
-                    let grows = grant.token > self.last;
+                    let grows = grant.token > self.last && grant.token <= GREATEST;
                     self.last = grows.then_some(grant.token)?;
                     self.grants.insert(grant.token, grant);
                 }
@@ -214,7 +216,7 @@ impl Kept {
                 tag::ANEW => {
                     self.grants.clear();
                     let last = body.u64()?;
-                    self.last = (last >= self.last).then_some(last)?;
+                    self.last = (self.last..=GREATEST).contains(&last).then_some(last)?;
                 }
                 tag::KEPT => {
                     let grant = body.grant()?;
