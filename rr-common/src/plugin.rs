@@ -50,6 +50,10 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// Its name, which is also its section's.
     const NAME: &'static str;
 
+    /// Whether a call that waits is dropped when its caller hangs up. Most calls change something and are carried out to
+    /// their end.
+    const WAITS_FOR_CALLERS: bool = false;
+
     /// Number of frame runtimes that it wants.
     fn threads(_config: &Config) -> usize {
         1

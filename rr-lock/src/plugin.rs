@@ -22,6 +22,7 @@ pub struct LockPlugin {
 
 impl Plugin for LockPlugin {
     const NAME: &'static str = "lock";
+    const WAITS_FOR_CALLERS: bool = true;
 
     async fn start(context: Context) -> Result<Self, StartError> {
         let section = context.config.lock.clone().unwrap_or_default();

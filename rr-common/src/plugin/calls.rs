@@ -8,14 +8,20 @@
 use super::{Plugin, slot::Slot};
 use crate::{
     COMPATIBLE_VERSION,
+    frame::flag,
     rpc::{
         CallError, Codec, encode,
         wire::{self, Look, Message},
     },
 };
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, stream::FuturesUnordered};
+use futures_util::{
+    Stream,
+    future::{AbortHandle, Abortable},
+    stream::FuturesUnordered,
+};
 use std::{
+    collections::HashMap,
     future::{Future, poll_fn},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -51,6 +57,7 @@ pub(super) async fn serve<P: Plugin>(slot: Slot<P>, scope: Scope, stream: impl A
         skip: 0,
         output: BytesMut::new(),
         waiting: FuturesUnordered::new(),
+        droppable: P::WAITS_FOR_CALLERS.then(HashMap::new),
         ended: false,
     };
     let served = poll_fn(|cx| connection.poll(cx)).await;
@@ -121,6 +128,22 @@ impl<F: Future<Output = Result<Bytes, CallError>>> Future for Guarded<'_, F> {
     }
 }
 
+/// A call that waits.
+struct Waiting<F> {
+    sequence: u32,
+    call: Abortable<Pin<Box<F>>>,
+}
+
+impl<F: Future<Output = Answer>> Future for Waiting<F> {
+    /// No answer if it has been dropped.
+    type Output = (u32, Option<Answer>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let sequence = self.sequence;
+        Pin::new(&mut self.call).poll(cx).map(|answer| (sequence, answer.ok()))
+    }
+}
+
 /// One connection.
 struct Connection<S, C, F> {
     stream: S,
@@ -132,7 +155,9 @@ struct Connection<S, C, F> {
     skip: usize,
     /// Answers that are not written yet.
     output: BytesMut,
-    waiting: FuturesUnordered<Pin<Box<F>>>,
+    waiting: FuturesUnordered<Waiting<F>>,
+    /// Those that are dropped when their callers hang up, if the plugin wants that.
+    droppable: Option<HashMap<u32, AbortHandle>>,
     /// The peer sends nothing more.
     ended: bool,
 }
@@ -147,9 +172,21 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while self.has_room()
-                && let Poll::Ready(Some(answer)) = Pin::new(&mut self.waiting).poll_next(cx)
+                && let Poll::Ready(Some((sequence, answer))) = Pin::new(&mut self.waiting).poll_next(cx)
             {
-                answer.write(&mut self.output);
+                if let Some(droppable) = &mut self.droppable {
+                    droppable.remove(&sequence);
+                }
+                match answer {
+                    Some(answer) => answer.write(&mut self.output),
+                    None => wire::refuse(
+                        &mut self.output,
+                        flag::RAW,
+                        sequence,
+                        b"",
+                        "rpc: the caller has hung up",
+                    ),
+                }
             }
             self.start_calls(cx)?;
             // Answers first: the peer may wait for them before it sends more.
@@ -158,7 +195,8 @@ where
                 return Poll::Pending;
             }
             if self.ended {
-                let over = self.waiting.is_empty() && self.output.is_empty();
+                let nobody_waits = self.waiting.is_empty() || self.droppable.is_some();
+                let over = nobody_waits && self.output.is_empty();
                 return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             if self.waiting.len() >= WAITING {
@@ -194,12 +232,27 @@ where
                     );
                     self.skip = message.total;
                 }
+                Look::Whole(message) if message.name(&self.input) == wire::HUNG_UP => {
+                    self.input.advance(message.total);
+                    let droppable = self.droppable.as_ref();
+                    if let Some(handle) = droppable.and_then(|droppable| droppable.get(&message.sequence)) {
+                        handle.abort();
+                    }
+                }
                 Look::Whole(message) => {
                     let frame = self.input.split_to(message.total).freeze();
                     let mut call = Box::pin((self.call)(frame, message));
                     match call.as_mut().poll(cx) {
                         Poll::Ready(answer) => answer.write(&mut self.output),
-                        Poll::Pending => self.waiting.push(call),
+                        Poll::Pending => {
+                            let (handle, registration) = AbortHandle::new_pair();
+                            let sequence = message.sequence;
+                            if let Some(droppable) = &mut self.droppable {
+                                droppable.insert(sequence, handle);
+                            }
+                            let call = Abortable::new(call, registration);
+                            self.waiting.push(Waiting { sequence, call });
+                        }
                     }
                 }
             }

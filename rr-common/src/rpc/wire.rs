@@ -15,6 +15,10 @@ pub const MAX_FRAME: usize = 64 << 20;
 /// The text for the caller whose frame is longer.
 pub const TOO_LONG: &str = "rpc: the call is longer than 64 MiB";
 
+/// In the place of a method's name, from the supervisor to a plugin: the caller of the call with this number has hung up. It has
+/// no answer of its own.
+pub const HUNG_UP: &[u8] = b"hung-up";
+
 /// Longest method name that is repeated in the answer to a frame that was not taken.
 const LONGEST_NAME: usize = 256;
 
@@ -148,6 +152,11 @@ pub fn refuse(out: &mut impl BufMut, codec_bit: u8, sequence: u32, method: &[u8]
     put(out, codec_bit | flag::ERROR, sequence, method, text.as_bytes());
 }
 
+/// Appends the word that a caller has hung up.
+pub fn hang_up(out: &mut impl BufMut, sequence: u32) {
+    put(out, flag::RAW, sequence, HUNG_UP, b"");
+}
+
 fn put(out: &mut impl BufMut, flags: u8, sequence: u32, method: &[u8], body: &[u8]) {
     let head = Head {
         flags,
@@ -240,6 +249,15 @@ mod tests {
             panic!()
         };
         assert_eq!((message.sequence, message.name(&long)), (9, &b"a.b"[..]));
+    }
+
+    #[test]
+    fn no_method_has_the_name_that_means_hung_up() {
+        let mut frame = Vec::new();
+        hang_up(&mut frame, 5);
+        let message = whole(&frame);
+        assert_eq!((message.sequence, message.name(&frame)), (5, HUNG_UP));
+        assert!(message.method(&frame).is_err());
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Client {
         };
         let served = poll_fn(|cx| client.poll(&mut intake, &mut take, &mut read, cx)).await;
         client.outlet.fail();
+        client.hang_up(&gateway);
         if let Err(error) = served
             && error.kind() == io::ErrorKind::InvalidData
         {
@@ -107,9 +108,24 @@ impl Client {
             let mut shared = gateway.buffer.borrow_mut();
             match std::task::ready!(intake.poll_read(read, &mut shared, cx, take))? {
                 Read::Some => {}
-                Read::End => self.ended.set(true),
+                Read::End => {
+                    drop(shared);
+                    self.hang_up(&gateway);
+                }
             }
         }
+    }
+
+    /// It sends nothing more: calls that only wait are not waited for.
+    fn hang_up(&self, gateway: &Gateway) {
+        if !self.ended.replace(true) && self.in_flight.get() > 0 {
+            gateway.hung_up(self);
+        }
+    }
+
+    /// Whether it sends nothing more.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.ended.get()
     }
 
     /// An answer is on its way out, or there will be none.

@@ -5,7 +5,7 @@
 
 use super::{
     Gateway,
-    client::Caller,
+    client::{Caller, Client},
     intake::{Fate, Intake, Read, Take},
     outlet::{Half, Outlet},
 };
@@ -69,6 +69,17 @@ impl Link {
         let place = calls.insert(Call { caller, generation });
         wire::renumber(frame, generation << PLACE | place as u32);
         Fate::To(Rc::clone(&self.outlet))
+    }
+
+    /// Tells the plugin of this client's calls that nobody waits for the answers any more.
+    pub(super) fn hung_up(&self, client: &Client) {
+        let mut words = Vec::new();
+        for (place, call) in &*self.calls.borrow() {
+            if std::ptr::eq(&*call.caller.client, client) {
+                wire::hang_up(&mut words, call.generation << PLACE | place as u32);
+            }
+        }
+        self.outlet.send(&words);
     }
 
     /// Brings answers to their callers until the connection ends; the calls that are left then get this text.

@@ -1,6 +1,12 @@
 //! A plugin as the callers see it: the way to it while it runs, and the calls that wait while it does not.
 
-use super::{Gateway, client::Caller, intake::Fate, link::Link, outlet::Outlet};
+use super::{
+    Gateway,
+    client::{Caller, Client},
+    intake::Fate,
+    link::Link,
+    outlet::Outlet,
+};
 use crate::{
     control::Question,
     fleet::{Member, Roster, RosterWatch, State},
@@ -138,6 +144,13 @@ impl Plugin {
         Fate::Done
     }
 
+    /// A client has hung up; the process is told of the calls that it has.
+    pub(super) fn hung_up(&self, client: &Client) {
+        if let Way::Frames(link) = &*self.way.borrow() {
+            link.hung_up(client);
+        }
+    }
+
     fn wait(&self, gateway: &Gateway, caller: Caller, frame: &[u8], message: Message) {
         let outlook = self.outlook.get();
         if let Outlook::Gone(_) = outlook {
@@ -229,8 +242,12 @@ impl Plugin {
             ..
         } in waiting
         {
+            let client = Rc::clone(&caller.client);
             if let Fate::To(outlet) = self.call(gateway, caller, &mut frame, message) {
                 outlet.send(&frame);
+            }
+            if client.has_hung_up() {
+                self.hung_up(&client);
             }
         }
     }

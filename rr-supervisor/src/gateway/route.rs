@@ -2,7 +2,7 @@
 
 use super::{
     Local, Locals,
-    client::Caller,
+    client::{Caller, Client},
     intake::{Fate, SHARED},
     outlet::Outlet,
     plugin::Plugin,
@@ -93,6 +93,13 @@ impl Gateway {
             }
         }
         Fate::Done
+    }
+
+    /// Tells the plugins that a client has hung up.
+    pub(super) fn hung_up(&self, client: &Client) {
+        for (_, plugin) in &*self.plugins.borrow() {
+            plugin.hung_up(client);
+        }
     }
 
     /// Keeps the table of prefixes as the fleet is, and a task for each plugin.
