@@ -103,7 +103,8 @@ pub(crate) async fn serve(
         logs::for_people(&mut loaded.config.logs);
         loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
     }
-    if entries.is_empty() {
+    // With RPC alone there is what the supervisor answers itself.
+    if entries.is_empty() && loaded.config.rpc.is_none() {
         let text = "the configuration names no plugin to start (such as a section http)";
         return Err(ServeError::Plugins(text.into()));
     }

@@ -78,7 +78,7 @@ impl Fleet {
         fail_fast: bool,
     ) -> Self {
         let plugin = |(entry, patience)| Plugin::new(entry, Lifecycle::new(restart.clone(), patience));
-        Self {
+        let mut fleet = Self {
             plugins: entries.into_iter().map(plugin).collect(),
             around,
             fail_fast,
@@ -86,7 +86,10 @@ impl Fleet {
             roster: watch::Sender::default(),
             changed: true,
             stopping: false,
-        }
+        };
+        // Who looks at it before anything is started sees what there will be.
+        fleet.publish();
+        fleet
     }
 
     /// The pictures of the fleet, one after each [`Fleet::publish`] of something new.

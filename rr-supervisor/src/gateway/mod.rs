@@ -5,7 +5,8 @@
 //! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out
 //! - [`route`]: from a method's name to whoever answers it
 //! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process
-//! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first
+//! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first;
+//!   [`missing`]: what there would be with a program that is not installed
 //!
 //! All of it runs on the thread of [`crate::rpc_thread`], whose tasks share their state without locks.
 //!
@@ -17,6 +18,7 @@ mod client;
 mod intake;
 mod link;
 mod local;
+mod missing;
 mod outlet;
 mod plugin;
 mod route;

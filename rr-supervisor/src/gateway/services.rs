@@ -1,12 +1,13 @@
 //! All services that the supervisor answers itself, one line each.
 
-use super::{Locals, rpc::Rpc};
+use super::{Locals, missing::Missing, rpc::Rpc};
 use crate::{
     app_log::AppLog,
     control::Question,
     fleet::RosterWatch,
     notify::Notify,
     operate::{Informer, Overview, Resetter, Residents},
+    plugins::catalog,
 };
 use bytes::Bytes;
 use rr_common::config::Config;
@@ -16,7 +17,6 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(crate) struct Means<'a> {
     /// The typed configuration.
-    #[allow(dead_code, reason = "its readers are on their way")]
     pub config: &'a Config,
     /// The resolved configuration as JSON, keys sorted.
     pub json: Bytes,
@@ -37,5 +37,10 @@ pub(crate) fn locals(means: &Means<'_>) -> Locals {
     all.add(Informer::new(roster.clone(), residents.clone()));
     all.add(Resetter::new(roster.clone(), residents.clone(), Notify::from_env()));
     all.add(Overview::new(roster.clone(), residents.clone()));
+    for (prefix, program) in catalog::on_demand(means.config) {
+        if let Err(missing) = program {
+            all.add(Missing::new(prefix, missing.to_string()));
+        }
+    }
     all
 }

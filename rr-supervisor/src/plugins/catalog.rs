@@ -72,7 +72,7 @@ impl fmt::Display for Missing {
         let Self { name, looked } = self;
         write!(
             f,
-            "the configuration has a section {name}, but its program rr-{name} was not found; looked for"
+            "the plugin {name} is asked for, but its program rr-{name} was not found; looked for"
         )?;
         for path in looked {
             write!(f, "\n  {}", path.display())?;
@@ -108,32 +108,30 @@ pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
         }
     }
     // A program that is not there is told to who calls it: nobody may.
-    found.extend(on_demand(config).into_iter().filter_map(Result::ok));
+    found.extend(on_demand(config).into_iter().filter_map(|(_, entry)| entry.ok()));
     found.sort_by_key(|entry| entry.role);
     if missing.is_empty() { Ok(found) } else { Err(missing) }
 }
 
 /// The plugins that nobody configures: with RPC they are there, and start when they are first called.
-pub(crate) fn on_demand(config: &Config) -> Vec<Result<Entry, Missing>> {
-    let mut found = Vec::new();
-    if config.rpc.is_some() && config.lock.is_none() {
-        let name = "lock".to_owned();
-        let process = config.supervisor.plugins.get(&name).cloned().unwrap_or_default();
-        // With a command of its own it is a plugin of the user's, and asked for by that.
-        if process.command.is_empty() {
-            let program = program(&name, &process, &Places::of_this_process());
-            found.push(program.map(|program| Entry {
-                role: role(&name),
-                on_demand: true,
-                keeps_state: true,
-                program,
-                addresses: Vec::new(),
-                process,
-                name,
-            }));
-        }
+pub(crate) fn on_demand(config: &Config) -> Vec<(&'static str, Result<Entry, Missing>)> {
+    let name = "lock";
+    let process = config.supervisor.plugins.get(name).cloned().unwrap_or_default();
+    // With a command of its own it is a plugin of the user's, and asked for by that.
+    if config.rpc.is_none() || config.lock.is_some() || !process.command.is_empty() {
+        return Vec::new();
     }
-    found
+    let program = program(name, &process, &Places::of_this_process());
+    let entry = program.map(|program| Entry {
+        name: name.to_owned(),
+        role: role(name),
+        on_demand: true,
+        keeps_state: keeps_state(name, &process),
+        program,
+        addresses: Vec::new(),
+        process,
+    });
+    vec![(name, entry)]
 }
 
 /// Whether a plugin's processes hand a memory file on: the bundled one for locks.
@@ -261,7 +259,7 @@ mod tests {
             entries(&config(&nowhere)).unwrap().is_empty(),
             "no error: nobody has asked for it"
         );
-        assert!(on_demand(&config(&nowhere))[0].is_err());
+        assert!(on_demand(&config(&nowhere))[0].1.is_err());
     }
 
     #[test]
