@@ -15,7 +15,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
-use rr_common::pool::{self, Answer, Payload, Pool};
+use rr_common::pool::{self, Answer, ExecError, Payload, Pool};
 use std::{future::poll_fn, task::Poll, time::Instant};
 
 /// The codec flag of requests and answers: protobuf.
@@ -40,7 +40,7 @@ struct Exchange {
     activity: Activity,
     method: Method,
     started: Instant,
-    seen: Option<Box<Observation>>,
+    seen: Observation,
     uploads: UploadGuard,
 }
 
@@ -62,6 +62,7 @@ where
     let app = &*connection.app;
     let started = Instant::now();
     let mut seen = Observation::begin(&connection, &head, started);
+    app.settings.layers.enter(&mut seen);
     let declared = head
         .headers
         .get(header::CONTENT_LENGTH)
@@ -95,14 +96,15 @@ where
     let answer = match app.pool.exec(payload).await {
         Ok(answer) => answer,
         Err(error) => {
+            if let ExecError::NoFreeWorkers(_) = error {
+                seen.no_free_worker();
+            }
             let response = errors::not_executed(app, &error, started);
             finish(seen, &response, read);
             return Ok(response);
         }
     };
-    if let Some(seen) = &mut seen {
-        seen.answered(0, read);
-    }
+    seen.answered(0, read);
     // The request's map is of no more use, its memory is.
     let mut headers = std::mem::take(&mut head.headers);
     headers.clear();
@@ -133,18 +135,17 @@ fn without_php(head: &Parts) -> Option<Response<Reply>> {
 }
 
 /// Ends the observation of an answer whose body is known.
-fn finish(seen: Option<Box<Observation>>, response: &Response<Reply>, read: u64) {
-    if let Some(mut seen) = seen {
-        seen.answered(response.status().as_u16(), read);
-        seen.end(response.body().size_hint().exact().unwrap_or(0));
-    }
+fn finish(mut seen: Observation, response: &Response<Reply>, read: u64) {
+    seen.wrote(response.status().as_u16());
+    seen.answered(response.status().as_u16(), read);
+    seen.end(response.body().size_hint().exact().unwrap_or(0));
 }
 
 impl Exchange {
     /// Turns the worker's answer into the response, after any interim ones. Headers of interim answers stay for the final
     /// one, as in the reference.
     async fn deliver(
-        self,
+        mut self,
         app: &App,
         mut answer: Answer,
         mut headers: HeaderMap,
@@ -174,6 +175,10 @@ impl Exchange {
                 .ok()
                 .and_then(|status| StatusCode::from_u16(status).ok());
             let status = status.unwrap_or(StatusCode::OK);
+            // Without a head PHP gave no status, and 200 is what that means to the client.
+            if !answer.context.is_empty() {
+                self.seen.wrote(status.as_u16());
+            }
             if !status.is_informational() {
                 return self.compose(status, headers, answer, read).await;
             }
@@ -211,9 +216,7 @@ impl Exchange {
             uploads,
             ..
         } = self;
-        if let Some(seen) = &mut seen {
-            seen.answered(status.as_u16(), read);
-        }
+        seen.answered(status.as_u16(), read);
         let trailers = split_trailers(&mut headers);
         let rest = match answer.more {
             None => None,
@@ -226,9 +229,7 @@ impl Exchange {
         };
         let body = match (rest, trailers) {
             (None, None) => {
-                if let Some(seen) = seen {
-                    seen.end(answer.body.len() as u64);
-                }
+                seen.end(answer.body.len() as u64);
                 Reply::whole(answer.body)
             }
             (rest, trailers) => {

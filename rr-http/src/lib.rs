@@ -18,6 +18,7 @@ mod http1;
 mod http2;
 mod io;
 mod listeners;
+mod middleware;
 mod observe;
 mod plugin;
 mod redirect;

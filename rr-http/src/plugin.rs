@@ -5,6 +5,7 @@ use crate::{
     handle::App,
     http1, http2,
     listeners::{Acceptor, Listener},
+    middleware::HttpMetrics,
     settings::Settings,
     tls,
     watch::Watch,
@@ -37,6 +38,7 @@ const LAST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct HttpPlugin {
     pool: Pool,
+    metrics: Arc<HttpMetrics>,
     watches: Vec<Arc<Watch>>,
     sweeps: Vec<JoinHandle<()>>,
     accepts: Mutex<Vec<JoinHandle<()>>>,
@@ -65,7 +67,8 @@ impl Plugin for HttpPlugin {
         let missing = |section: &str| StartError(format!("the section `{section}` is missing"));
         let http = context.config.http.as_ref().ok_or_else(|| missing("http"))?;
         let server = context.config.server.clone().ok_or_else(|| missing("server"))?;
-        let settings = Settings::new(http, owner(&server.user)?)?;
+        let metrics = Arc::new(HttpMetrics::new());
+        let settings = Settings::new(http, owner(&server.user)?, &metrics)?;
         // All that can be wrong is found out before the first PHP process starts.
         let doors = doors(http)?;
         let mut listeners = Vec::new();
@@ -85,11 +88,23 @@ impl Plugin for HttpPlugin {
             runtimes: context.runtimes.clone(),
         };
         let pool = Pool::start(options).await?;
-        Ok(Self::accept(http, settings, pool, &context.runtimes, &doors, listeners))
+        let mut plugin = Self {
+            pool,
+            metrics,
+            watches: Vec::new(),
+            sweeps: Vec::new(),
+            accepts: Mutex::default(),
+        };
+        plugin.accept(http, settings, &context.runtimes, &doors, listeners);
+        Ok(plugin)
     }
 
     fn pools(&self) -> Vec<(&str, &Pool)> {
         vec![(Self::NAME, &self.pool)]
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text()
     }
 
     async fn drain(&self, deadline: Instant) {
@@ -123,16 +138,16 @@ impl Plugin for HttpPlugin {
 impl HttpPlugin {
     /// Starts the accept loops, one for each socket and thread. `listeners` has those of the first runtime first.
     fn accept(
+        &mut self,
         http: &Http,
         settings: Settings,
-        pool: Pool,
         runtimes: &[Handle],
         doors: &[Door],
         listeners: Vec<Listener>,
-    ) -> Self {
+    ) {
         let header_size = usize::try_from(http.max_header_size.saturating_mul(1024)).unwrap_or(usize::MAX);
         let app = Arc::new(App {
-            pool: pool.clone(),
+            pool: self.pool.clone(),
             settings,
             http1: http1::builder(header_size),
             http2: http2::builder(http.http2.max_concurrent_streams, header_size),
@@ -141,18 +156,12 @@ impl HttpPlugin {
             .unwrap_or(usize::MAX)
             .min(Semaphore::MAX_PERMITS);
         let room = (permits > 0).then(|| Arc::new(Semaphore::new(permits)));
-        let mut plugin = Self {
-            pool,
-            watches: Vec::new(),
-            sweeps: Vec::new(),
-            accepts: Mutex::default(),
-        };
         let mut accepts = Vec::new();
         let mut listeners = listeners.into_iter();
         for runtime in runtimes {
             let limits = (http.read_header_timeout.0, http.idle_timeout.0, http.io_timeout.0);
             let watch = Arc::new(Watch::new(limits.0, limits.1, limits.2));
-            plugin.sweeps.push(runtime.spawn(watch.clone().run()));
+            self.sweeps.push(runtime.spawn(watch.clone().run()));
             for (door, listener) in doors.iter().zip(listeners.by_ref()) {
                 let acceptor = Acceptor {
                     app: app.clone(),
@@ -162,10 +171,9 @@ impl HttpPlugin {
                 };
                 accepts.push(runtime.spawn(acceptor.run(listener)));
             }
-            plugin.watches.push(watch);
+            self.watches.push(watch);
         }
-        plugin.accepts = Mutex::new(accepts);
-        plugin
+        self.accepts = Mutex::new(accepts);
     }
 
     fn order(&self, order: Order) {

@@ -1,21 +1,12 @@
 //! What of the configuration a request meets, in the form in which it is used.
 
-use crate::body;
+use crate::{
+    body,
+    middleware::{HttpMetrics, Layers},
+};
 use http::StatusCode;
 use rr_common::{config::section::Http, plugin::StartError};
-use std::time::Duration;
-
-/// Middleware that this version does not have. To leave one out in silence could lay files or addresses open, so a
-/// configuration that names it does not start.
-const MISSING: [&str; 7] = [
-    "static",
-    "headers",
-    "gzip",
-    "sendfile",
-    "proxy_ip_parser",
-    "http_metrics",
-    "otel",
-];
+use std::{sync::Arc, time::Duration};
 
 /// What of the configuration a request meets.
 #[derive(Debug)]
@@ -36,12 +27,14 @@ pub(crate) struct Settings {
     pub(crate) write_timeout: Duration,
     /// What concerns bodies.
     pub(crate) body: body::Settings,
+    /// The middleware.
+    pub(crate) layers: Layers,
 }
 
 impl Settings {
     /// Settings of a configuration that this version can serve.
-    pub(crate) fn new(http: &Http, owner: Option<(u32, u32)>) -> Result<Self, StartError> {
-        refuse_missing(http)?;
+    pub(crate) fn new(http: &Http, owner: Option<(u32, u32)>, metrics: &Arc<HttpMetrics>) -> Result<Self, StartError> {
+        let layers = layers(http, metrics)?;
         let internal_error = status(
             "internal_error_code",
             http.internal_error_code,
@@ -57,20 +50,17 @@ impl Settings {
             redirect: redirect.map(|ssl| port(&ssl.address)),
             write_timeout: http.io_timeout.0,
             body: body::Settings::new(http, owner),
+            layers,
         })
     }
 }
 
-/// One message for all that is configured and not there; names that nobody knows are a warning, as in the reference.
-fn refuse_missing(http: &Http) -> Result<(), StartError> {
-    let mut missing = Vec::new();
-    for name in &http.middleware {
-        if MISSING.contains(&name.as_str()) {
-            missing.push(format!("middleware {name}"));
-        } else {
-            tracing::warn!(target: "http", requested = %name, "requested middleware does not exist");
-        }
-    }
+/// The middleware, or one message for all that is configured and not there.
+fn layers(http: &Http, metrics: &Arc<HttpMetrics>) -> Result<Layers, StartError> {
+    let (layers, mut missing) = match Layers::new(&http.middleware, metrics) {
+        Ok(layers) => (layers, Vec::new()),
+        Err(missing) => (Layers::default(), missing),
+    };
     if http.ssl.as_ref().is_some_and(|ssl| ssl.acme.is_some()) {
         missing.push("ssl.acme".into());
     }
@@ -78,7 +68,7 @@ fn refuse_missing(http: &Http) -> Result<(), StartError> {
         missing.push("fcgi".into());
     }
     match missing.is_empty() {
-        true => Ok(()),
+        true => Ok(layers),
         false => Err(StartError(format!(
             "http: this version does not have yet: {}; take it out of the configuration",
             missing.join(", ")
@@ -110,6 +100,10 @@ mod tests {
     use super::*;
     use rr_common::config::section::{Fcgi, Ssl};
 
+    fn settings(http: &Http) -> Result<Settings, StartError> {
+        Settings::new(http, None, &Arc::new(HttpMetrics::new()))
+    }
+
     // HTTP-23
     #[test]
     fn what_is_not_there_is_named_at_once() {
@@ -120,27 +114,24 @@ mod tests {
             }),
             ..Http::default()
         };
-        let error = Settings::new(&http, None).unwrap_err().0;
+        let error = settings(&http).unwrap_err().0;
         assert!(error.contains("middleware gzip, middleware static, fcgi"), "{error}");
         let http = Http {
-            middleware: vec!["nobody_knows".into()],
+            middleware: vec!["nobody_knows".into(), "http_metrics".into()],
             ..Http::default()
         };
-        assert!(Settings::new(&http, None).is_ok());
+        assert!(settings(&http).is_ok());
     }
 
     // HTTP-19
     #[test]
     fn error_codes_are_final_ones() {
         let with = |internal_error_code, no_workers_code| {
-            Settings::new(
-                &Http {
-                    internal_error_code,
-                    no_workers_code,
-                    ..Http::default()
-                },
-                None,
-            )
+            settings(&Http {
+                internal_error_code,
+                no_workers_code,
+                ..Http::default()
+            })
         };
         let settings = with(0, 0).unwrap();
         assert_eq!(
@@ -164,13 +155,10 @@ mod tests {
                 address: address.into(),
                 ..Ssl::default()
             };
-            Settings::new(
-                &Http {
-                    ssl: Some(ssl),
-                    ..Http::default()
-                },
-                None,
-            )
+            settings(&Http {
+                ssl: Some(ssl),
+                ..Http::default()
+            })
             .unwrap()
             .redirect
         };

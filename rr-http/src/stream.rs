@@ -21,7 +21,7 @@ pub(crate) struct Streamed {
     sent: u64,
     /// The length that PHP has promised.
     length: Option<u64>,
-    seen: Option<Box<Observation>>,
+    seen: Option<Observation>,
     _uploads: UploadGuard,
     activity: Activity,
 }
@@ -48,7 +48,7 @@ impl Streamed {
         first: Bytes,
         rest: Option<(Stream, Option<Result<Answer, ExecError>>)>,
         trailers: Option<HeaderMap>,
-        seen: Option<Box<Observation>>,
+        seen: Observation,
         uploads: UploadGuard,
         activity: Activity,
     ) -> Self {
@@ -58,7 +58,7 @@ impl Streamed {
             trailers,
             sent: 0,
             length: None,
-            seen,
+            seen: Some(seen),
             _uploads: uploads,
             activity,
         }
@@ -110,6 +110,9 @@ impl Streamed {
     /// The client must not take what it has for the whole: the connection breaks.
     fn broken(&mut self, error: &str) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         self.source = Source::Broken;
+        if let Some(seen) = &mut self.seen {
+            seen.wrote(self.activity.connection().app.settings.internal_error.as_u16());
+        }
         tracing::error!(target: "http", error, "read stream");
         Poll::Ready(Some(Err(io::Error::other(error.to_owned()))))
     }

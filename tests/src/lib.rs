@@ -7,6 +7,7 @@
 //! - [`servers`]: Redis and Memcached of the test's own
 //! - [`process`]: process trees as `/proc` shows them
 //! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, raw bytes, and goridge RPC
+//! - [`metrics`]: a server with a page of metrics, and what stands on it
 //! - [`wait`]: polling with a bound
 //!
 //! Tests are plain `#[test]` functions: everything here blocks, and the clients bring their own small runtimes.
@@ -16,6 +17,7 @@
 
 pub mod bin;
 pub mod client;
+pub mod metrics;
 pub mod process;
 pub mod room;
 pub mod server;

@@ -1,24 +1,9 @@
 //! The page for Prometheus (MET-01): what is on it, on any path, while plugins die and come back.
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{Client, Server, eventually, process, room::free_port, wait::SOON};
-use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr};
-
-/// A server with metrics, and a client for its page.
-fn serve(settings: Value) -> (Server, Client) {
-    let port = free_port();
-    let mut all = json!({"metrics": {"address": format!("127.0.0.1:{port}")}});
-    rr_tests::server::merge(&mut all, settings);
-    let server = Server::http(all);
-    (server, Client::tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
-}
-
-/// The value of a sample.
-fn sample(page: &str, name: &str) -> Option<f64> {
-    let rest = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    rest.map(|value| value.parse().unwrap())
-}
+use rr_tests::metrics::{sample, serve};
+use rr_tests::{Server, eventually, process, room::free_port, wait::SOON};
+use serde_json::json;
 
 #[test]
 fn any_path_shows_what_is_counted() {

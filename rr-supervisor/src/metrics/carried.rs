@@ -136,10 +136,13 @@ mod tests {
         carried.seen("a", 1, histogram(1, 10));
         let same = "h_bucket{le=\"1\"} 15; h_bucket{le=\"+Inf\"} 15; h_sum 2; h_count 15";
         assert_eq!(text(&carried.seen("a", 2, histogram(1, 5))), same);
+        // A new process that has observed nothing yet says only that there is such a histogram.
+        let nothing = Families::parse("# TYPE h histogram\n").unwrap();
+        assert_eq!(text(&carried.seen("a", 3, nothing)), same);
         let other = "h_bucket{le=\"2\"} 3; h_bucket{le=\"+Inf\"} 3; h_sum 1; h_count 3";
-        assert_eq!(text(&carried.seen("a", 3, histogram(2, 3))), other);
+        assert_eq!(text(&carried.seen("a", 4, histogram(2, 3))), other);
         let after = "h_bucket{le=\"2\"} 4; h_bucket{le=\"+Inf\"} 4; h_sum 2; h_count 4";
-        assert_eq!(text(&carried.seen("a", 4, histogram(2, 1))), after);
+        assert_eq!(text(&carried.seen("a", 5, histogram(2, 1))), after);
     }
 
     proptest! {

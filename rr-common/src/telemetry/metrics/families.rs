@@ -136,7 +136,8 @@ impl Family {
 
     /// Adds another family's numbers to this one's; false if they are not of one make: another type, other buckets.
     pub fn add(&mut self, other: &Self) -> bool {
-        if self.kind != other.kind || self.bounds() != other.bounds() {
+        let either_empty = self.samples.is_empty() || other.samples.is_empty();
+        if self.kind != other.kind || (!either_empty && self.bounds() != other.bounds()) {
             return false;
         }
         for (key, value) in &other.samples {

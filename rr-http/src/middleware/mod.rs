@@ -1,0 +1,53 @@
+//! Middleware: the layers around PHP, by the names of `http.middleware`. The list is read from the inside out, as in the
+//! reference: the last name is the outermost layer, which sees a request first and its answer last.
+//!
+//! [`Layers::enter`] is a request's way in. A layer that only watches leaves its part in the request's [`Observation`].
+
+mod http_metrics;
+
+pub(crate) use http_metrics::{HttpMetrics, Measured};
+
+use crate::observe::Observation;
+use std::sync::Arc;
+
+/// Middleware that this version does not have. To leave one out in silence could lay files or addresses open, so a
+/// configuration that names it does not start.
+const MISSING: [&str; 6] = ["static", "headers", "gzip", "sendfile", "proxy_ip_parser", "otel"];
+
+/// The layers, the innermost first.
+#[derive(Debug, Default)]
+pub(crate) struct Layers(Vec<Layer>);
+
+#[derive(Debug)]
+enum Layer {
+    Metrics(Arc<HttpMetrics>),
+}
+
+impl Layers {
+    /// The layers of these names; or the names of those that are not there. Names that nobody knows are a warning, as in
+    /// the reference.
+    pub(crate) fn new(names: &[String], metrics: &Arc<HttpMetrics>) -> Result<Self, Vec<String>> {
+        let mut layers = Vec::new();
+        let mut missing = Vec::new();
+        for name in names {
+            match name.as_str() {
+                "http_metrics" => layers.push(Layer::Metrics(metrics.clone())),
+                known if MISSING.contains(&known) => missing.push(format!("middleware {known}")),
+                _ => tracing::warn!(target: "http", requested = %name, "requested middleware does not exist"),
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(Self(layers)),
+            false => Err(missing),
+        }
+    }
+
+    /// A request's way in, from the outermost layer to the innermost.
+    pub(crate) fn enter(&self, seen: &mut Observation) {
+        for layer in self.0.iter().rev() {
+            match layer {
+                Layer::Metrics(metrics) => seen.measure(metrics),
+            }
+        }
+    }
+}
