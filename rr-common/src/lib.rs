@@ -9,6 +9,7 @@
 //! - [`listen`]: addresses and listening sockets, inherited or bound
 //! - [`memory`]: giving back what only the start needed
 //! - [`plugin`]: `run()`, what every plugin's `main` calls
+//! - [`proc`]: what the kernel tells of a process
 //! - [`rpc`]: calls from PHP: codecs, values, errors
 //! - [`shutdown`]: begin, force, done
 //! - [`telemetry`]: log lines and metrics
@@ -20,6 +21,7 @@ pub mod listen;
 pub mod memory;
 pub mod plugin;
 pub mod pool;
+pub mod proc;
 pub mod relay;
 pub mod rpc;
 pub mod shutdown;

@@ -6,6 +6,7 @@
 //! - [`run`]: the loop: signals, ends of processes, questions, time limits; start order and stop order
 //! - [`fleet`]: all plugin processes together
 //! - [`gateway`]: the RPC port; [`rpc_thread`]: the thread that it shares with the endpoints
+//! - [`service`]: the user's own commands under supervision
 //! - [`status`]: health and readiness
 //! - [`messages`]: the protobuf messages of the RPC methods
 //! - [`operate`]: `informer.*`, `resetter.*`, `supervisor.Plugins`: what operators and the command line ask
@@ -39,6 +40,7 @@ mod reaper;
 mod rpc_thread;
 mod run;
 mod serve;
+mod service;
 mod sockets;
 mod status;
 

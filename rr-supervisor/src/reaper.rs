@@ -53,12 +53,15 @@ impl Reaper {
     }
 }
 
-/// Kills what a dead plugin left behind: our children that descend from a PHP worker of that mode (of any, without one) and
-/// are none of the given processes. Says how many there were.
-pub(crate) fn kill_orphans(known: &[Pid], mode: Option<&str>) -> usize {
+/// The variable by which a PHP worker, and whatever it starts, is known: its value is the plugin's name.
+pub(crate) const WORKER: &str = "RR_MODE";
+
+/// Kills what a dead process left behind: our children with that variable in their environment, of that value (of any, without
+/// one), that are none of the given processes. Says how many there were.
+pub(crate) fn kill_orphans(known: &[Pid], variable: &str, value: Option<&str>) -> usize {
     let orphans: Vec<Pid> = children()
         .into_iter()
-        .filter(|pid| !known.contains(pid) && descends_from_worker(*pid, mode))
+        .filter(|pid| !known.contains(pid) && is_marked(*pid, variable, value))
         .collect();
     for pid in &orphans {
         match getpgid(Some(*pid)) {
@@ -117,16 +120,15 @@ fn parent(pid: i32) -> Option<Pid> {
     fields.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
 }
 
-/// Every PHP worker has `RR_MODE` in its environment, and whatever it starts inherits it; nothing else that runs below
-/// us has: in a container, PID 1 also inherits processes that are the user's own business.
-fn descends_from_worker(pid: Pid, mode: Option<&str>) -> bool {
+/// A mark is inherited by whatever a process starts, and nothing else that runs below us has it: in a container, PID 1 also inherits
+/// processes that are the user's own business.
+fn is_marked(pid: Pid, variable: &str, value: Option<&str>) -> bool {
     let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };
-    let mut values = environ
-        .split(|byte| *byte == 0)
-        .filter_map(|entry| entry.strip_prefix(b"RR_MODE="));
-    values.any(|value| mode.is_none_or(|mode| value == mode.as_bytes()))
+    let entries = environ.split(|byte| *byte == 0);
+    let mut values = entries.filter_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"="));
+    values.any(|found| value.is_none_or(|value| found == value.as_bytes()))
 }
 
 #[cfg(test)]
@@ -145,8 +147,8 @@ mod tests {
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         assert!(searched_children().contains(&pid));
         assert!(listed_children().is_none_or(|pids| pids.contains(&pid)));
-        assert!(descends_from_worker(pid, Some("http")) && descends_from_worker(pid, None));
-        assert!(!descends_from_worker(pid, Some("jobs")));
+        assert!(is_marked(pid, WORKER, Some("http")) && is_marked(pid, WORKER, None));
+        assert!(!is_marked(pid, WORKER, Some("jobs")) && !is_marked(pid, "RR_MOD", None));
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -8,9 +8,11 @@ use crate::{
     deadline,
     fleet::{Fleet, Loss},
     notify::Notify,
-    plugins::catalog::{Role, START_ORDER},
-    reaper::Reaper,
+    plugins::{catalog::Role, lifecycle::Exit},
+    reaper::{self, Reaper},
+    service::{self, Services},
 };
+use nix::unistd::Pid;
 use rr_common::shutdown::Signals;
 use std::{
     io,
@@ -45,10 +47,28 @@ pub(crate) enum Notice {
     Stopping,
 }
 
+/// What is started and stopped together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The plugins of a role.
+    Plugins(Role),
+    /// The user's commands.
+    Services,
+}
+
+/// All phases in the order of the start; stopped in the reverse one. Services may call what holds state, and what takes or fetches work
+/// may need a service.
+const PHASES: [Phase; 4] = [
+    Phase::Plugins(Role::State),
+    Phase::Services,
+    Phase::Plugins(Role::Consumer),
+    Phase::Plugins(Role::Ingress),
+];
+
 /// Where in its life the server is.
 #[derive(Debug)]
 enum Order {
-    /// The roles up to this one were told to start.
+    /// The phases before this one have been started.
     Starting(usize),
     /// All is up.
     Running,
@@ -56,8 +76,8 @@ enum Order {
     Stopping {
         /// When everything must have ended.
         end: Instant,
-        /// The role that was asked last.
-        asked: Option<Role>,
+        /// The phase that was asked last.
+        asked: Option<Phase>,
         /// The reason, if it is no orderly stop.
         failure: Option<String>,
     },
@@ -68,9 +88,11 @@ enum Order {
 pub(crate) struct Run {
     /// The plugins.
     pub fleet: Fleet,
-    /// Their questions.
+    /// The user's commands.
+    pub services: Services,
+    /// The plugins' questions.
     pub questions: mpsc::Receiver<Question>,
-    /// Their ends.
+    /// The end of every child.
     pub reaper: Reaper,
     /// Signals that mean stop.
     pub signals: Signals,
@@ -91,14 +113,15 @@ impl Run {
         let mut reopen = signal(SignalKind::hangup())?;
         let mut watchdog = self.watchdog.map(interval);
         let mut order = Order::Starting(0);
-        self.fleet.start(START_ORDER[0], Instant::now());
+        self.start(PHASES[0], Instant::now());
         loop {
             let now = Instant::now();
             self.fleet.elapse(now);
-            for loss in self.fleet.losses() {
+            self.services.elapse(now);
+            for loss in self.fleet.losses().into_iter().chain(self.services.losses()) {
                 order.lost(loss, now, self.grace);
             }
-            match order.next(&mut self.fleet, now) {
+            match order.next(&mut self, now) {
                 Some(Next::Ready) => {
                     if let Err(error) = self.notify.ready() {
                         tracing::warn!(target: "supervisor", %error, "sdnotify failed");
@@ -116,7 +139,7 @@ impl Run {
                 None => {}
             }
             self.fleet.publish();
-            let wake = self.fleet.wake();
+            let wake = self.fleet.wake().into_iter().chain(self.services.wake()).min();
             tokio::select! {
                 () = self.reaper.wait() => {
                     let ends = self.reaper.reap();
@@ -125,13 +148,15 @@ impl Run {
                         self.fleet.answer(question, Instant::now());
                     }
                     for (pid, exit) in ends {
-                        self.fleet.ended(pid, exit, Instant::now());
+                        self.ended(pid, exit);
                     }
                 }
+                Some(order) = self.services.order() => self.services.obey(order, Instant::now()),
                 Some(question) = self.questions.recv() => self.fleet.answer(question, Instant::now()),
                 () = self.signals.next() => {
                     if let Order::Stopping { failure, .. } = order {
                         self.fleet.kill();
+                        self.services.kill();
                         self.bury().await;
                         self.fleet.dissolve(LAST_REAP);
                         return Ok(failure.map_or(Ended::Forced, Ended::Failed));
@@ -147,14 +172,50 @@ impl Run {
         }
     }
 
+    /// A child has ended.
+    fn ended(&mut self, pid: Pid, exit: Exit) {
+        let now = Instant::now();
+        self.fleet.ended(pid, exit, now);
+        self.services.ended(pid, exit, now);
+    }
+
+    fn start(&mut self, phase: Phase, now: Instant) {
+        match phase {
+            Phase::Plugins(role) => self.fleet.start(role, now),
+            Phase::Services => self.services.start(now),
+        }
+    }
+
+    fn has_settled(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Plugins(role) => self.fleet.has_settled(role),
+            // That they have been started is all that is known of them.
+            Phase::Services => true,
+        }
+    }
+
+    fn stop(&mut self, phase: Phase, deadline: Instant, now: Instant) {
+        match phase {
+            Phase::Plugins(role) => self.fleet.stop(role, deadline, now),
+            Phase::Services => self.services.stop(deadline, now),
+        }
+    }
+
+    fn is_down(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Plugins(role) => self.fleet.is_down(role),
+            Phase::Services => self.services.is_down(),
+        }
+    }
+
     /// Waits a moment for the last ends, and kills what dead plugins left behind.
     async fn bury(&mut self) {
         let deadline = Instant::now() + LAST_REAP;
         loop {
             for (pid, exit) in self.reaper.reap() {
-                self.fleet.ended(pid, exit, Instant::now());
+                self.ended(pid, exit);
             }
-            if self.fleet.pids().is_empty() || Instant::now() >= deadline {
+            if (self.fleet.pids().is_empty() && !self.services.have_processes()) || Instant::now() >= deadline {
                 break;
             }
             tokio::select! {
@@ -162,7 +223,9 @@ impl Run {
                 () = until(Some(deadline)) => {}
             }
         }
-        crate::reaper::kill_orphans(&[], None);
+        reaper::kill_orphans(&[], reaper::WORKER, None);
+        reaper::kill_orphans(&[], service::MARK, None);
+        self.services.last_words(LAST_REAP).await;
     }
 }
 
@@ -194,16 +257,16 @@ impl Order {
         }
     }
 
-    fn next(&mut self, fleet: &mut Fleet, now: Instant) -> Option<Next> {
+    fn next(&mut self, run: &mut Run, now: Instant) -> Option<Next> {
         match self {
             Self::Starting(step) => {
-                if !fleet.has_settled(START_ORDER[*step]) {
+                if !run.has_settled(PHASES[*step]) {
                     return None;
                 }
                 *step += 1;
-                match START_ORDER.get(*step) {
-                    Some(role) => {
-                        fleet.start(*role, now);
+                match PHASES.get(*step) {
+                    Some(phase) => {
+                        run.start(*phase, now);
                         Some(Next::Again)
                     }
                     None => {
@@ -214,23 +277,21 @@ impl Order {
             }
             Self::Running => None,
             Self::Stopping { end, asked, failure } => {
-                let left: Vec<Role> = START_ORDER
-                    .into_iter()
-                    .rev()
-                    .filter(|role| !fleet.is_down(*role))
-                    .collect();
-                let Some((role, later)) = left.split_first() else {
+                run.fleet.tell_stop();
+                let phases = PHASES.into_iter().rev();
+                let left: Vec<Phase> = phases.filter(|phase| !run.is_down(*phase)).collect();
+                let Some((phase, later)) = left.split_first() else {
                     return Some(Next::Over(match failure.take() {
                         Some(reason) => Ended::Failed(reason),
                         None => Ended::Stopped,
                     }));
                 };
-                if *asked == Some(*role) {
+                if *asked == Some(*phase) {
                     return None;
                 }
-                *asked = Some(*role);
+                *asked = Some(*phase);
                 let after = u32::try_from(later.len()).unwrap_or_default();
-                fleet.stop(*role, deadline::of_phase(now, *end, after), now);
+                run.stop(*phase, deadline::of_phase(now, *end, after), now);
                 Some(Next::Again)
             }
         }

@@ -9,10 +9,12 @@ use crate::{
     metrics::{self, Metrics},
     notify::Notify,
     on_init::{self, OnInitError},
+    operate::Resident,
     plugins::{catalog, process},
     reaper::Reaper,
     rpc_thread::RpcThread,
     run::{Ended, Notice, Run},
+    service::{Services, SpecError},
     sockets::Sockets,
     status::{self, Status, StatusRpc},
 };
@@ -28,6 +30,7 @@ use rr_common::{
     telemetry::LogError,
 };
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::Path,
     sync::Arc,
@@ -67,6 +70,9 @@ pub(crate) enum ServeError {
     /// `server.on_init` failed and `exit_on_error` is set.
     #[error("{0}")]
     OnInit(#[from] OnInitError),
+    /// A service that makes no sense.
+    #[error("{0}")]
+    Service(#[from] SpecError),
     /// An unknown user of a plugin.
     #[error("{0}")]
     User(#[from] process::SpawnError),
@@ -104,7 +110,7 @@ pub(crate) async fn serve(
         loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
     }
     // With RPC alone there is what the supervisor answers itself.
-    if entries.is_empty() && loaded.config.rpc.is_none() {
+    if entries.is_empty() && loaded.config.rpc.is_none() && loaded.config.service.is_none() {
         let text = "the configuration names no plugin to start (such as a section http)";
         return Err(ServeError::Plugins(text.into()));
     }
@@ -163,12 +169,15 @@ pub(crate) async fn serve(
     let notify = Notify::from_env();
     let watchdog = loaded.config.endure.watchdog_sec;
     let fleet = Fleet::new(entries, &section.restart, surroundings, fail_fast);
+    let sections = loaded.config.service.as_ref();
+    let (services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
+    let service_rpc = sections.map(|_| rpc);
     let mut rpc_thread = RpcThread::start()?;
     let means = Means {
         config: &loaded.config,
         json,
         roster: fleet.roster(),
-        residents: Vec::new(),
+        residents: service_rpc.iter().map(|rpc| Arc::new(rpc.clone()) as Arc<dyn Resident>).collect(),
         questions: asking,
     };
     let mut locals = gateway::locals(&means);
@@ -182,9 +191,13 @@ pub(crate) async fn serve(
         metrics::serve(metrics.clone(), listener, rpc_thread.handle())?;
         locals.add(metrics::Calls(metrics));
     }
+    if let Some(rpc) = service_rpc {
+        locals.add(rpc);
+    }
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));
     let run = Run {
         fleet,
+        services,
         questions,
         reaper,
         signals,

@@ -13,6 +13,11 @@ pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Defaults inside defaults that are still followed.
 const MAX_DEPTH: usize = 8;
 
+/// Replaces the variables of a text by those of our environment, as in a configuration.
+pub fn expand_env(text: &str) -> String {
+    expand(text, &|name| std::env::var(name).ok())
+}
+
 /// Replaces the variables of a text.
 pub(super) fn expand(text: &str, lookup: Lookup<'_>) -> String {
     expand_to_depth(text, lookup, MAX_DEPTH)

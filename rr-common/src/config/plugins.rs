@@ -9,7 +9,6 @@ type Asked = (&'static str, fn(&Config) -> bool);
 /// removes its line.
 const UNSERVED: &[Asked] = &[
     ("otel", |c| c.otel.is_some()),
-    ("service", |c| c.service.is_some()),
     ("fileserver", |c| c.fileserver.is_some()),
     ("reload", |c| c.reload.is_some()),
     ("http.http3", |c| {

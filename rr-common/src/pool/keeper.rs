@@ -2,11 +2,11 @@
 //! changes or the plan's alarm rings. At rest it does nothing.
 
 use super::{
-    info,
     life::{Setup, live},
     shared::Shared,
     state::Member,
 };
+use crate::proc;
 use std::{collections::HashMap, sync::Arc, time::Instant};
 use tokio::time::sleep_until;
 
@@ -54,7 +54,7 @@ fn check_limits(shared: &Shared) {
     } else {
         Vec::new()
     };
-    let memory: HashMap<u32, u64> = pids.into_iter().map(|pid| (pid, info::memory(pid))).collect();
+    let memory: HashMap<u32, u64> = pids.into_iter().map(|pid| (pid, proc::memory(pid))).collect();
     let now = Instant::now();
     shared.with(|core| core.check_limits(now, |worker| memory.get(&worker.pid()).copied().unwrap_or(0)));
 }

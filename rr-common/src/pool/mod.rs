@@ -40,6 +40,7 @@ pub use info::{Stats, WorkerInfo};
 use crate::{
     config,
     plugin::StartError,
+    proc,
     relay::{Address, hub::Hub},
     worker::recipe::{self, Recipe},
 };
@@ -100,7 +101,7 @@ impl Pool {
             .relay
             .parse()
             .map_err(|error| StartError(format!("{error}")))?;
-        let identity = recipe::identity(&options.server.user, &options.server.group)?;
+        let identity = recipe::identity("server", &options.server.user, &options.server.group)?;
         let hub = Hub::start(&address, &options.mode, identity.as_ref()).await?;
         let relay = hub.as_ref().map_or("pipes", Hub::relay);
         let recipe = Recipe::new(&options, relay, identity)?;
@@ -190,10 +191,10 @@ impl Pool {
                 .collect()
         });
         for worker in &mut workers {
-            worker.memory = info::memory(worker.pid);
+            worker.memory = proc::memory(worker.pid);
             let age = worker.created.elapsed().unwrap_or_default().as_secs_f64();
             if age > 0.0 {
-                worker.cpu = info::cpu_seconds(worker.pid) / age * 100.0;
+                worker.cpu = proc::cpu_seconds(worker.pid) / age * 100.0;
             }
         }
         workers

@@ -103,11 +103,12 @@ impl Recipe {
     }
 }
 
-/// The configured user and group, which may be names or numbers; `None` if it is our own.
+/// The configured user and group, which may be names or numbers; `None` if it is our own. Errors name the keys `section.user` and
+/// `section.group`.
 ///
 /// # Errors
 /// An unknown user or group, or no right to change to it.
-pub fn identity(user: &str, group: &str) -> Result<Option<Identity>, StartError> {
+pub fn identity(section: &str, user: &str, group: &str) -> Result<Option<Identity>, StartError> {
     if user.is_empty() && group.is_empty() {
         return Ok(None);
     }
@@ -119,25 +120,25 @@ pub fn identity(user: &str, group: &str) -> Result<Option<Identity>, StartError>
     } else {
         User::from_name(user)
     }
-    .map_err(|error| fail(format!("server.user: {user:?} cannot be looked up: {error}")))?
-    .ok_or_else(|| fail(format!("server.user: there is no user {user:?}")))?;
+    .map_err(|error| fail(format!("{section}.user: {user:?} cannot be looked up: {error}")))?
+    .ok_or_else(|| fail(format!("{section}.user: there is no user {user:?}")))?;
     let gid = if group.is_empty() {
         account.gid
     } else {
         let found = match group.parse::<u32>() {
             Ok(id) => Some(Gid::from_raw(id)),
             Err(_) => Group::from_name(group)
-                .map_err(|error| fail(format!("server.group: {group:?} cannot be looked up: {error}")))?
+                .map_err(|error| fail(format!("{section}.group: {group:?} cannot be looked up: {error}")))?
                 .map(|group| group.gid),
         };
-        found.ok_or_else(|| fail(format!("server.group: there is no group {group:?}")))?
+        found.ok_or_else(|| fail(format!("{section}.group: there is no group {group:?}")))?
     };
     if account.uid == geteuid() && gid == nix::unistd::getegid() {
         return Ok(None);
     }
     if !geteuid().is_root() {
         let text = format!(
-            "server.user: workers can run as {:?} only if the server runs as root",
+            "{section}.user: a process can run as {:?} only if the server runs as root",
             account.name
         );
         return Err(fail(text));
@@ -193,9 +194,19 @@ mod tests {
     #[test]
     fn what_cannot_be_started_is_said() {
         let mut options = options();
-        assert!(identity("no such user", "").unwrap_err().0.contains("server.user"));
-        assert!(identity("", "no such group").unwrap_err().0.contains("server.group"));
-        assert_eq!(identity("", "").unwrap(), None);
+        assert!(
+            identity("server", "no such user", "")
+                .unwrap_err()
+                .0
+                .contains("server.user")
+        );
+        assert!(
+            identity("server", "", "no such group")
+                .unwrap_err()
+                .0
+                .contains("server.group")
+        );
+        assert_eq!(identity("server", "", "").unwrap(), None);
         options.server.command = CommandLine::default();
         assert!(
             Recipe::new(&options, "pipes", None)

@@ -116,10 +116,14 @@ impl Fleet {
         }
     }
 
+    /// The stop of the whole server has begun: others shall see it, and nothing is woken any more.
+    pub(crate) fn tell_stop(&mut self) {
+        self.changed |= !self.stopping;
+        self.stopping = true;
+    }
+
     /// The stop of the whole server: asks the plugins of a role to stop; at the deadline they are killed.
     pub(crate) fn stop(&mut self, role: Role, deadline: Instant, now: Instant) {
-        self.stopping = true;
-        self.changed = true;
         for index in self.members(role) {
             self.tell(index, Event::Stop(deadline), now);
         }
@@ -162,7 +166,7 @@ impl Fleet {
         reaper::kill_rest_of_group(pid);
         let known = self.pids();
         let name = self.plugins[index].entry.name.clone();
-        let orphans = reaper::kill_orphans(&known, Some(&name));
+        let orphans = reaper::kill_orphans(&known, reaper::WORKER, Some(&name));
         if orphans > 0 {
             tracing::warn!(target: "supervisor", plugin = name, count = orphans, "killed the processes that it left behind");
         }
@@ -237,7 +241,7 @@ impl Fleet {
         for pid in &plugins {
             process::kill_group(*pid);
         }
-        reaper::kill_orphans(&[], None);
+        reaper::kill_orphans(&[], reaper::WORKER, None);
     }
 
     /// The running processes.
