@@ -19,9 +19,6 @@ pub(crate) enum Role {
     Ingress,
 }
 
-/// All roles in the order of the start.
-pub(crate) const START_ORDER: [Role; 3] = [Role::State, Role::Consumer, Role::Ingress];
-
 /// The bundled plugins that are not [`Role::State`], by the name of their section.
 const ROLES: [(&str, Role); 6] = [
     ("jobs", Role::Consumer),
@@ -228,7 +225,7 @@ mod tests {
 
     #[test]
     fn state_starts_first_and_ingress_last() {
-        assert!(START_ORDER.is_sorted());
+        assert!([Role::State, Role::Consumer, Role::Ingress].is_sorted());
         let tree = json!({"supervisor": {"plugins": {
             "mine": {"command": ["/bin/true"]}, "http": {"binary": "/bin/sh"}, "kv": {"binary": "/bin/sh"},
         }}, "http": {"address": "127.0.0.1:1"}, "kv": {}});
