@@ -177,7 +177,10 @@ pub(crate) async fn serve(
         config: &loaded.config,
         json,
         roster: fleet.roster(),
-        residents: service_rpc.iter().map(|rpc| Arc::new(rpc.clone()) as Arc<dyn Resident>).collect(),
+        residents: service_rpc
+            .iter()
+            .map(|rpc| Arc::new(rpc.clone()) as Arc<dyn Resident>)
+            .collect(),
         questions: asking,
     };
     let mut locals = gateway::locals(&means);

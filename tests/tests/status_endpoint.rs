@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use nix::sys::signal::Signal;
-use rr_tests::{Client, Reply, Room, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
+use rr_common::frame::flag;
+use rr_tests::{Client, Reply, Room, Rpc, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
 use serde_json::{Value, json};
 use std::{net::Ipv4Addr, thread};
 
@@ -178,6 +179,35 @@ fn pipelines_are_told_by_the_jobs_plugin() {
     let expected = r#"[{"pipeline":"p1","priority":10,"ready":true,"queue":"p1","active":3,"delayed":0,"reserved":0,"driver":"memory","error_message":""}]"#;
     assert_eq!((reply.status, reply.text()), (200, expected.into()), "{}", server.log());
     assert_is(&status.get("/health?plugin=jobs"), 200, &[fine("jobs")]);
+}
+
+#[test]
+fn php_can_ask_too() {
+    let port = free_port();
+    let (mut settings, _) = section(json!({}));
+    settings["rpc"] = json!({"listen": format!("tcp://127.0.0.1:{port}")});
+    let room = Room::new();
+    let variables = json!({"TEST_UNHEALTHY": room.file("reason")});
+    let server = standin::launch(room, variables, settings);
+    server.wait_log("RoadRunner server started");
+    let mut rpc = Rpc::tcp(([127, 0, 0, 1], port).into());
+    for method in ["status.Status", "status.Ready"] {
+        assert_eq!(
+            rpc.call(method, &json!({"plugin": "http"})).json(),
+            json!({"code": 200})
+        );
+        let answer = rpc.exchange(method, flag::PROTO, b"\x0a\x04http");
+        assert_eq!((answer.error(), &answer.body[..]), (None, &b"\x08\xc8\x01"[..]));
+    }
+    let unknown =
+        |operation: &str| format!("checker_rpc_{operation}:\n\tchecker_plugin_{operation}: no such plugin: x");
+    let error = rpc.call("status.Status", &json!({"plugin": "x"})).error();
+    assert_eq!(error, Some(unknown("status")));
+    let error = rpc.exchange("status.Ready", flag::PROTO, b"\x0a\x01x").error();
+    assert_eq!(error, Some(unknown("ready")));
+    server.room().write("reason", "no more");
+    let answer = rpc.call("status.Status", &json!({"plugin": "http"})).json();
+    assert_eq!(answer, json!({"code": 503, "message": "no more"}));
 }
 
 #[test]

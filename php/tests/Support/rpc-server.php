@@ -21,6 +21,8 @@ while (($socket = \stream_socket_accept($server, -1)) !== false) {
         $answer = static fn (string $result, int $flags = 0) => $relay->write(
             Frame::call($id, $method, $result, $frame->flags | $flags),
         );
+        $running = ['pid' => 7, 'command' => 'sleep 1', 'cpu_percent' => 1.5, 'memory_usage' => 4096];
+        $ended = ['pid' => 8, 'command' => 'sleep 1', 'status' => ['message' => 'exit status 1']];
         $echo = static fn (): string => \json_encode(\json_decode($argument, true) + ['id' => $id], \JSON_PRESERVE_ZERO_FRACTION);
         if (\str_starts_with($method, 'lock.')) {
             $last = \json_encode([$method, \json_decode($argument)]);
@@ -37,6 +39,11 @@ while (($socket = \stream_socket_accept($server, -1)) !== false) {
             'fake.Silent' => \usleep(1_300_000),
             'fake.Slow' => [\usleep(1_200_000), $answer('true')],
             'fake.Last' => $answer($last),
+            'service.Create' => $answer($argument, Frame::ERROR),
+            'service.Restart', 'service.Terminate' => $answer('{"ok":true}'),
+            'service.Statuses' => $answer(\json_encode(['status' => [$running, $ended]])),
+            'service.Status' => $answer(\json_encode($running)),
+            'service.List' => $answer('{}'),
         };
         if ($method === 'fake.Close' || $method === 'fake.Silent') {
             break;
