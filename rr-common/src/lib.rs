@@ -7,6 +7,7 @@
 //! - [`config`]: `.rr.yaml` and `rr.toml`: loading, checking, the typed sections
 //! - [`control`]: the contract `rr.control.v1` between supervisor and plugins
 //! - [`listen`]: addresses and listening sockets, inherited or bound
+//! - [`health`]: whether a server that a plugin needs is there
 //! - [`memory`]: giving back what only the start needed
 //! - [`plugin`]: `run()`, what every plugin's `main` calls
 //! - [`proc`]: what the kernel tells of a process
@@ -17,6 +18,7 @@
 pub mod config;
 pub mod control;
 pub mod frame;
+pub mod health;
 pub mod listen;
 pub mod memory;
 pub mod plugin;

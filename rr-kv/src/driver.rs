@@ -4,15 +4,20 @@
 //! waiting, so that calls to one storage overlap as its server allows.
 
 mod boltdb;
+pub mod memcached;
 mod memory;
+mod redis;
 
 use crate::{expiry::Expiry, reply::Reply, stats::Stats};
 use rr_common::{config::section, plugin::StartError};
+use rr_redis::PoolNumbers;
 use std::future::Future;
 use tokio::runtime::Handle;
 
 pub use boltdb::Boltdb;
+pub use memcached::Memcached;
 pub use memory::Memory;
+pub use redis::Redis;
 
 /// A key with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +111,11 @@ pub trait Driver: Send + Sync + 'static {
         None
     }
 
+    /// What its connections to Redis are, for the metrics.
+    fn redis_pool(&self) -> Option<PoolNumbers> {
+        None
+    }
+
     /// Lets go of everything; what was acknowledged is safe by then.
     fn close(self) -> impl Future<Output = ()> + Send
     where
@@ -122,6 +132,10 @@ pub enum Storage {
     Memory(Memory),
     /// `driver: boltdb`
     Boltdb(Boltdb),
+    /// `driver: memcached`
+    Memcached(Memcached),
+    /// `driver: redis`
+    Redis(Redis),
 }
 
 /// Evaluates an expression with the driver of a storage, whichever it is.
@@ -130,6 +144,8 @@ macro_rules! with {
         match $storage {
             $crate::driver::Storage::Memory($driver) => $work,
             $crate::driver::Storage::Boltdb($driver) => $work,
+            $crate::driver::Storage::Memcached($driver) => $work,
+            $crate::driver::Storage::Redis($driver) => $work,
         }
     };
 }
@@ -144,9 +160,8 @@ impl Storage {
         match storage {
             section::Storage::Memory(settings) => Ok(Self::Memory(Memory::open(settings, runtime))),
             section::Storage::Boltdb(settings) => Ok(Self::Boltdb(Boltdb::open(name, settings).await?)),
-            section::Storage::Redis(_) | section::Storage::Memcached(_) => {
-                Err(StartError(format!("kv.{name}: this build does not have the driver")))
-            }
+            section::Storage::Memcached(settings) => Memcached::open(name, settings, runtime).map(Self::Memcached),
+            section::Storage::Redis(settings) => Redis::open(name, settings, runtime).map(Self::Redis),
         }
     }
 }

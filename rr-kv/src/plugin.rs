@@ -11,6 +11,7 @@ use rr_common::{
     pool::Pool,
     rpc::{CallError, Codec},
 };
+use rr_redis::PoolNumbers;
 use std::time::Instant;
 
 /// The key-value plugin.
@@ -64,6 +65,11 @@ impl Plugin for KvPlugin {
             let stats = with!(storage, driver => driver.stats())?;
             Some((name.as_str(), stats))
         });
-        stats::exposition(&stats.collect::<Vec<_>>())
+        let stats = stats::exposition(&stats.collect::<Vec<_>>());
+        // The reference's series have no label: here they are those of all storages in Redis together.
+        let pools = self.storages.values();
+        let pools = pools.filter_map(|storage| with!(storage, driver => driver.redis_pool()));
+        let pool = pools.reduce(PoolNumbers::and);
+        stats + &pool.map(|pool| pool.exposition()).unwrap_or_default()
     }
 }

@@ -34,6 +34,14 @@ impl Reply {
         self.item(&[(KEY, key.as_bytes()), (TIMEOUT, text.as_bytes())]);
     }
 
+    /// The items of another answer after those of this one.
+    pub fn append(&mut self, other: Self) {
+        match self.message.is_empty() {
+            true => *self = other,
+            false => self.message.extend_from_slice(&other.message),
+        }
+    }
+
     /// The message `Response`.
     pub fn finish(self) -> Bytes {
         self.message.into()

@@ -7,14 +7,13 @@
 
 use crate::{
     connect::{Opener, Wire},
-    health::Health,
     lanes::{Lanes, Pick},
-    numbers::Numbers,
+    numbers::{Counters, PoolNumbers},
     settings::{Mode, Settings, SetupError},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, cmd};
-use rr_common::config::section::Redis;
+use rr_common::{config::section::Redis, health::Health};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -76,7 +75,7 @@ struct Inner {
     dial: tokio::sync::Mutex<Failures>,
     growing: AtomicBool,
     health: Health,
-    numbers: Numbers,
+    counters: Counters,
 }
 
 /// How dialling went lately.
@@ -108,7 +107,7 @@ impl Client {
             dial: tokio::sync::Mutex::default(),
             growing: AtomicBool::new(false),
             health: Health::default(),
-            numbers: Numbers::default(),
+            counters: Counters::default(),
             settings,
             runtime,
         };
@@ -120,7 +119,7 @@ impl Client {
         let inner = &self.0;
         let wait = inner.settings.pool_timeout;
         let Ok(Ok(_place)) = timeout(wait, inner.places.acquire()).await else {
-            inner.numbers.timeouts.add();
+            inner.counters.timeouts.add();
             return Err(Error::Busy(wait));
         };
         let bound = inner.settings.bound();
@@ -138,9 +137,12 @@ impl Client {
 
     /// The same for many commands, side by side and in no particular order; the answers are in the order of the commands.
     /// The first error ends it.
-    pub async fn ask_all<T: FromRedisValue>(&self, commands: &[Cmd], again: Again) -> Result<Vec<T>, Error> {
-        let asked = commands.iter().map(|command| self.ask(command, again));
-        stream::iter(asked).buffered(ABREAST).try_collect().await
+    pub async fn ask_all<T: FromRedisValue>(&self, commands: Vec<Cmd>, again: Again) -> Result<Vec<T>, Error> {
+        let ask = |command: Cmd| async move { self.ask(&command, again).await };
+        stream::iter(commands.into_iter().map(ask))
+            .buffered(ABREAST)
+            .try_collect()
+            .await
     }
 
     /// Whether this is a cluster: a command with several keys must then have them in one slot.
@@ -161,10 +163,18 @@ impl Client {
         trouble
     }
 
-    /// The series `rr_redis_pool_*`, in Prometheus' text form.
-    pub fn metrics(&self) -> String {
-        let counts = self.0.lanes().counts(Instant::now());
-        self.0.numbers.write(counts)
+    /// What the connections are and were, for the metrics.
+    pub fn numbers(&self) -> PoolNumbers {
+        let (open, idle, stale) = self.0.lanes().counts(Instant::now());
+        let counters = &self.0.counters;
+        PoolNumbers {
+            hits: counters.hits.get(),
+            misses: counters.misses.get(),
+            timeouts: counters.timeouts.get(),
+            open: open as u64,
+            idle: idle as u64,
+            stale,
+        }
     }
 
     async fn tries(&self, command: &Cmd, again: Again) -> Result<redis::Value, Error> {
@@ -211,10 +221,10 @@ impl Client {
     async fn wire(&self) -> Result<(u64, Wire), Error> {
         let inner = &self.0;
         if let Some(found) = self.pick() {
-            inner.numbers.hits.add();
+            inner.counters.hits.add();
             return Ok(found);
         }
-        inner.numbers.misses.add();
+        inner.counters.misses.add();
         let came = Instant::now();
         let mut failures = inner.dial.lock().await;
         if let Some(found) = self.pick() {

@@ -12,7 +12,6 @@
 mod address;
 mod client;
 mod connect;
-mod health;
 mod lanes;
 mod numbers;
 mod sentinel;
@@ -20,5 +19,6 @@ mod settings;
 mod tls;
 
 pub use client::{Again, Client, Error};
+pub use numbers::PoolNumbers;
 pub use redis::{Cmd, FromRedisValue, Value, cmd};
 pub use settings::SetupError;

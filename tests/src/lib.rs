@@ -8,6 +8,7 @@
 //! - [`process`]: process trees as `/proc` shows them
 //! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, raw bytes, and goridge RPC
 //! - [`metrics`]: a server with a page of metrics, and what stands on it
+//! - [`background`]: a runtime beside the test
 //! - [`wait`]: polling with a bound
 //!
 //! Tests are plain `#[test]` functions: everything here blocks, and the clients bring their own small runtimes.
@@ -15,6 +16,7 @@
 
 #![allow(clippy::unwrap_used)] // Here a panic with its place is the report that a test needs.
 
+pub mod background;
 pub mod bin;
 pub mod client;
 pub mod metrics;
@@ -25,6 +27,7 @@ pub mod servers;
 pub mod standin;
 pub mod wait;
 
+pub use background::Background;
 pub use client::{Client, Raw, Reply, Rpc};
 pub use room::Room;
 pub use server::Server;

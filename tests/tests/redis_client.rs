@@ -7,37 +7,20 @@ use rr_common::config::section::{Redis as Section, RedisTls};
 use rr_redis::{Again, Client, Error, FromRedisValue, cmd};
 use rr_tests::servers::{Cluster, Redis, Sentinel};
 use rr_tests::wait::SOON;
-use rr_tests::{Room, eventually};
+use rr_tests::{Background, Room, eventually};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
-/// A client, and a thread in which its connections live.
+/// A client, and where its connections live.
 struct Live {
     client: Client,
-    handle: Handle,
-    _end: oneshot::Sender<()>,
+    background: Background,
 }
 
 impl Live {
     fn new(section: Section) -> Self {
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let (end, ended) = oneshot::channel::<()>();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            tell.send(runtime.handle().clone()).unwrap();
-            let _dropped = runtime.block_on(ended);
-        });
-        let handle = told.recv().unwrap();
-        let (client, _warnings) = Client::new(&section, handle.clone()).unwrap();
-        Self {
-            client,
-            handle,
-            _end: end,
-        }
+        let background = Background::new();
+        let (client, _warnings) = Client::new(&section, background.handle().clone()).unwrap();
+        Self { client, background }
     }
 
     fn ask<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, Error> {
@@ -47,7 +30,7 @@ impl Live {
     fn ask_as<T: FromRedisValue>(&self, words: &[&str], again: Again) -> Result<T, Error> {
         let mut command = cmd(words[0]);
         command.arg(&words[1..]);
-        self.handle.block_on(self.client.ask(&command, again))
+        self.background.wait(self.client.ask(&command, again))
     }
 
     fn set(&self, key: &str, value: &str) -> Result<(), Error> {
@@ -101,13 +84,10 @@ fn a_server_that_goes_gives_errors_and_is_found_again_when_it_is_back() {
     // Nobody asks but /health, which finds out by itself.
     eventually(SOON, || live.client.unhealthy().is_none());
     assert_eq!(live.get("k").unwrap(), None);
-    let metrics = live.client.metrics();
-    for series in [
-        "rr_redis_pool_conn_total_current 1\n",
-        "rr_redis_pool_conn_stale_total 1\n",
-    ] {
-        assert!(metrics.contains(series), "{metrics}");
-    }
+    let numbers = live.client.numbers();
+    assert_eq!((numbers.open, numbers.idle, numbers.stale), (1, 1, 1), "{numbers:?}");
+    assert!(numbers.hits > 0 && numbers.misses >= 2, "{numbers:?}");
+    assert!(numbers.exposition().contains("rr_redis_pool_conn_stale_total 1\n"));
 }
 
 #[test]
@@ -158,17 +138,11 @@ fn many_commands_at_once_get_their_own_answers() {
     };
     let commands: Vec<_> = (0..3000).map(echo).collect();
     let answers: Vec<usize> = live
-        .handle
-        .block_on(live.client.ask_all(&commands, Again::Lost))
+        .background
+        .wait(live.client.ask_all(commands, Again::Lost))
         .unwrap();
     assert_eq!(answers, (0..3000).collect::<Vec<_>>());
-    eventually(SOON, || {
-        let metrics = live.client.metrics();
-        let open = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("rr_redis_pool_conn_total_current "));
-        matches!(open, Some("2" | "3"))
-    });
+    eventually(SOON, || matches!(live.client.numbers().open, 2 | 3));
 }
 
 #[test]

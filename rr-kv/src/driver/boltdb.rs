@@ -84,7 +84,7 @@ impl Boltdb {
                 }
                 Ok(())
             })?;
-            Ok(found)
+            Ok::<_, DriverError>(found)
         });
         let ended = |error: tokio::task::JoinError| DriverError::Failed(error.to_string());
         *found = work.await.map_err(ended)??;

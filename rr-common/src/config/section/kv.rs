@@ -1,8 +1,10 @@
 //! The `kv` section: storages and the drivers behind them.
 
 use super::Redis;
+use crate::config::Dur;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// One storage: a driver and its settings.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -47,8 +49,23 @@ pub struct BoltdbStorage {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct MemcachedStorage {
-    /// `host:port` of each server.
+    /// `host:port` of each server, or the path of its socket. Their order is a part of where keys are placed.
     pub addr: Vec<String>,
+    /// How keys are placed on several servers.
+    pub hash: MemcachedHash,
+    /// Longest wait for a connection, and then for an answer.
+    pub timeout: Dur,
+}
+
+/// How keys are placed on several servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MemcachedHash {
+    /// As RoadRunner does: one server more or less moves nearly all keys.
+    #[default]
+    Crc32,
+    /// Consistently, as libmemcached's ketama does: it moves that server's share.
+    Ketama,
 }
 
 impl Default for BoltdbStorage {
@@ -65,6 +82,8 @@ impl Default for MemcachedStorage {
     fn default() -> Self {
         Self {
             addr: vec!["127.0.0.1:11211".into()],
+            hash: MemcachedHash::default(),
+            timeout: Dur(Duration::from_millis(500)),
         }
     }
 }

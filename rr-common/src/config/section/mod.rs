@@ -36,7 +36,7 @@ pub use jobs::{Jobs, JobsOptions, Pipeline};
 pub use kafka::{
     Kafka, KafkaConsumer, KafkaGroup, KafkaOffset, KafkaPing, KafkaProducer, KafkaQueue, KafkaSasl, KafkaTls,
 };
-pub use kv::{BoltdbStorage, MemcachedStorage, MemoryStorage, Storage};
+pub use kv::{BoltdbStorage, MemcachedHash, MemcachedStorage, MemoryStorage, Storage};
 pub use lock::{Lock, LockDriver};
 pub use logs::{FileLogger, LogChannel, Logs};
 pub use nats::{Nats, NatsQueue};

@@ -1,4 +1,5 @@
-//! Whether Redis is there, as the last command saw it.
+//! Whether a server that a plugin needs is there, as the last question to it saw it: what `/health` asks for, without a
+//! question of its own each time.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,7 +11,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// What is known, and since when.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<Known>);
+pub struct Health(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -19,22 +20,22 @@ struct Known {
 }
 
 impl Health {
-    /// A command was answered.
-    pub(crate) fn good(&self, now: Instant) {
+    /// It has answered.
+    pub fn good(&self, now: Instant) {
         let mut known = self.lock();
         known.trouble = None;
         known.seen = Some(now);
     }
 
-    /// A command got no answer.
-    pub(crate) fn bad(&self, now: Instant, trouble: String) {
+    /// It has not, for this reason.
+    pub fn bad(&self, now: Instant, trouble: String) {
         let mut known = self.lock();
         known.trouble = Some(trouble);
         known.seen = Some(now);
     }
 
     /// What is wrong, and whether it is time to look again. Who is told to look has until the next time to do so.
-    pub(crate) fn ask(&self, now: Instant) -> (Option<String>, bool) {
+    pub fn ask(&self, now: Instant) -> (Option<String>, bool) {
         let mut known = self.lock();
         let fresh = known
             .seen
