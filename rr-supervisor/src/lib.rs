@@ -15,6 +15,7 @@
 //! - [`control`]: our side of the contract `rr.control.v1`
 //! - [`metrics`]: what is counted, and the page for Prometheus
 //! - [`endpoint`]: HTTP servers of our own, for few and small requests
+//! - [`debug`]: the pages of `serve -d`
 //! - [`control_dir`]: the directory of the control sockets, and the lock in it
 //! - [`sockets`]: every listening socket, and who answers on it for a plugin that was given up
 //! - [`reaper`]: the end of every child, orphans too
@@ -25,6 +26,7 @@ mod cli;
 mod control;
 mod control_dir;
 mod deadline;
+mod debug;
 mod endpoint;
 mod fleet;
 mod gateway;

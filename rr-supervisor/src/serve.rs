@@ -3,13 +3,14 @@
 use crate::{
     control,
     control_dir::{ControlDir, ControlDirError, Identity},
+    debug,
     fleet::{Fleet, Surroundings},
     gateway::{self, Doors, Means},
     logs::{self, ServerLog},
     metrics::{self, Metrics},
     notify::Notify,
     on_init::{self, OnInitError},
-    operate::Resident,
+    operate::{Overview, Resident},
     plugins::{catalog, process},
     reaper::Reaper,
     rpc_thread::RpcThread,
@@ -21,7 +22,7 @@ use crate::{
 use bytes::Bytes;
 use rr_common::{
     config::{
-        Config, Dur, Loaded,
+        self, Config, Dur, Loaded, ShowOptions,
         section::{Logs, StartPolicy},
     },
     control::{Access, Door},
@@ -86,6 +87,8 @@ pub(crate) enum ServeError {
 pub(crate) struct Options<'a> {
     /// The configuration's file, as it was named.
     pub file: &'a Path,
+    /// The debug endpoints (`-d`).
+    pub debug: bool,
     /// Log lines for people (`up`).
     pub for_people: bool,
     /// What this process inherited.
@@ -197,6 +200,10 @@ pub(crate) async fn serve(
     if let Some(rpc) = service_rpc {
         locals.add(rpc);
     }
+    if options.debug {
+        let overview = Overview::new(fleet.roster(), means.residents.clone());
+        open_debug(&loaded, overview, &rpc_thread);
+    }
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));
     let run = Run {
         fleet,
@@ -214,6 +221,18 @@ pub(crate) async fn serve(
     let ended = run.until_the_end(notice).await;
     drop(rpc_thread);
     Ok(ended?)
+}
+
+/// The debug endpoints. A server that was asked for them runs without them too, if the port is taken.
+fn open_debug(loaded: &Loaded, overview: Overview, thread: &RpcThread) {
+    let shown = ShowOptions {
+        origin: true,
+        secrets: false,
+    };
+    match debug::serve(thread.handle(), debug::ADDRESS, overview, config::show(loaded, shown)) {
+        Ok(address) => tracing::info!(target: "supervisor", "debug endpoints at http://{address}/debug/pprof/"),
+        Err(error) => tracing::error!(target: "supervisor", "no debug endpoints: {error}"),
+    }
 }
 
 /// What is there before the first plugin.

@@ -83,7 +83,7 @@ fn deaths(processes: &[Process]) -> String {
     for process in processes {
         for death in process.deaths.iter().rev().take(DEATHS) {
             let when = human::ago(std::time::Duration::from_secs(death.seconds_ago));
-            let early = if death.early { ", before it was of any use" } else { "" };
+            let early = if death.early { ", soon after its start" } else { "" };
             let name = &process.name;
             text += &format!("{name} died {when}{early}: {}", death.exit);
             // Without words of its own it is the exit again.
@@ -122,9 +122,9 @@ mod tests {
             restarts: 2,
             deaths: vec![Death {
                 seconds_ago: 60,
-                exit: "signal 9".into(),
+                exit: "SIGKILL".into(),
                 early: false,
-                reason: "signal 9".into(),
+                reason: "SIGKILL".into(),
             }],
             ..Process::default()
         };
@@ -159,6 +159,6 @@ mod tests {
         );
         assert_eq!(cells(4), ["http", "restarting", "-", "-", "-", "2", "-", "-", "-"]);
         assert_eq!(cells(5)[1], "on demand");
-        assert_eq!(deaths(&all), "http died 1 minute ago: signal 9\n");
+        assert_eq!(deaths(&all), "http died 1 minute ago: SIGKILL\n");
     }
 }

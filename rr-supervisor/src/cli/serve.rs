@@ -43,17 +43,12 @@ pub(super) fn start(
     let loaded = config::load(&global.load_options())?;
     env::set_current_dir(&loaded.base_dir)?;
     listen::export(&loaded.env);
-    if global.debug {
-        say(
-            global.silent,
-            "[WARN] --debug: this build has no debug endpoints, the flag has no effect",
-        );
-    }
     let _pid_file = global.pid.then(PidFile::write).transpose()?;
     let grace = loaded.config.endure.grace_period.get().as_secs();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let options = Options {
         file: &global.config,
+        debug: global.debug,
         for_people,
         inherited,
     };

@@ -7,6 +7,7 @@
 //! - `Big`: as many bytes as the argument (JSON, a number) says
 //! - `Fail`: an error with the argument as its text
 //! - `Panic`, `Die`: what they say
+//! - `List`, `Pause`, `Resume`, `Destroy`, `Stat`: those of `jobs`, with the pipelines `p1` and `p2`
 //!
 //! Variables (`supervisor.plugins.http.env`) make it misbehave:
 //!
@@ -125,6 +126,12 @@ impl Plugin for TestPlugin {
             }
             "Big" => Ok(vec![b'x'; decode(codec, &body)?].into()),
             "Fail" => Err(CallError::failed(String::from_utf8_lossy(&body))),
+            "List" => Ok(bytes::Bytes::from_static(b"\x0a\x02p1\x0a\x02p2")),
+            "Pause" | "Resume" if body.windows(4).any(|name| name == b"nope") => {
+                Err(CallError::failed("no such pipeline, requested: nope"))
+            }
+            "Pause" | "Resume" => Ok(bytes::Bytes::new()),
+            "Destroy" => Ok(body),
             "Panic" => panic!("as it was asked to"),
             "Die" => die(9),
             _ => Err(CallError::NoMethod),
