@@ -1,0 +1,24 @@
+<?php
+
+/**
+ * PSR-16's public integration tests against our client: phpunit Psr16Test.php, with the server's address in RR_RPC and the
+ * storage's name in KV_STORAGE.
+ */
+
+declare(strict_types=1);
+
+require_once __DIR__ . '/../../../php/autoload.php';
+require_once 'Psr/SimpleCache/autoload.php';
+require_once 'Cache/IntegrationTests/autoload.php';
+
+use Cache\IntegrationTests\SimpleCacheTest;
+use Psr\SimpleCache\CacheInterface;
+use Rr\Kv\SimpleCache;
+
+final class Psr16Test extends SimpleCacheTest
+{
+    public function createSimpleCache(): CacheInterface
+    {
+        return SimpleCache::fromEnvironment((string) \getenv('KV_STORAGE'));
+    }
+}
