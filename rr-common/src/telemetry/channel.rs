@@ -85,7 +85,8 @@ impl Table {
 
     /// The settings of a logger: its own channel's or the main ones.
     pub(crate) fn channel(&self, logger: &str) -> &Arc<Channel> {
-        let own = self.channels.iter().find(|(name, _)| name == logger);
+        let logger = family(logger.as_bytes());
+        let own = self.channels.iter().find(|(name, _)| name.as_bytes() == logger);
         own.map_or(&self.main, |(_, channel)| channel)
     }
 
@@ -129,6 +130,11 @@ impl Channel {
     pub(crate) fn writes(&self, level: Level) -> bool {
         self.level.is_some_and(|lowest| lowest <= level)
     }
+}
+
+/// The part of a logger's name that channels go by: `service` for `service.import`.
+pub(super) fn family(logger: &[u8]) -> &[u8] {
+    logger.split(|byte| *byte == b'.').next().unwrap_or(logger)
 }
 
 /// Colours only where a person looks: every output is a terminal, and neither `NO_COLOR` nor a dumb terminal forbids it.

@@ -1,6 +1,6 @@
 //! The places that lines are written to: stderr, stdout, plain files, rotated files; and which logger's lines go where.
 
-use super::channel::LogError;
+use super::channel::{LogError, family};
 use super::rotate::{Rotated, Rules};
 use crate::config::section::{LogChannel, Logs};
 use nix::errno::Errno;
@@ -82,6 +82,7 @@ impl Outputs {
 
     /// Takes a line of a logger; it is written with the next [`Outputs::flush`] at the latest.
     pub(crate) fn write(&mut self, logger: &[u8], line: &[u8]) {
+        let logger = family(logger);
         let own = self.channels.iter().find(|(name, _)| name.as_bytes() == logger);
         let route = own.map_or(&self.main, |(_, route)| route);
         for &index in &route.lines {

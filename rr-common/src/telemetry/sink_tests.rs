@@ -35,7 +35,8 @@ fn log_01_channels_have_their_own_outputs() {
     let sink = Sink::start(Outputs::open(&logs).unwrap()).unwrap();
     let senders = [(); 2].map(|()| Sender::remote(sink.connect().unwrap()));
     for number in 0..500 {
-        senders[number % 2].send(&datagram("http", format!("h{number}\n").as_bytes()), "\n");
+        let logger = ["http", "http.part"][number % 2];
+        senders[number % 2].send(&datagram(logger, format!("h{number}\n").as_bytes()), "\n");
         senders[number % 2].send(&datagram("kv", format!("k{number}\n").as_bytes()), "\n");
     }
     senders[0].finish(LONG);

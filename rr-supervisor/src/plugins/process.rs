@@ -110,6 +110,8 @@ impl Spawn<'_> {
             .env("RR_PLUGIN", self.name)
             .env("RR_LISTEN_FDS", self.sockets.len().to_string())
             .env_remove("RR_STATE_FD")
+            // A server that is itself a service must not find its plugins among what its own services leave behind.
+            .env_remove(crate::service::MARK)
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_PID")
             .env_remove("NOTIFY_SOCKET");

@@ -148,7 +148,7 @@ impl Group {
 
     /// Its processes, as others see them.
     pub(super) fn seen(&self) -> Vec<Seen> {
-        let command = self.spec.text();
+        let command = spawn::full_command(&self.spec);
         let seen = |member: &Member| {
             let running = member.process.as_ref().filter(|process| process.exit.is_none());
             let pid = running.map(|process| process.pid).or(member.pid);

@@ -214,8 +214,12 @@ impl Life {
         Action::Spawn
     }
 
+    /// The end of the longest run stays what it was.
     fn interrupt(&mut self, kill_at: Instant) -> Action {
-        self.actual = Actual::Stopping { kill_at };
+        let sooner = self.wake().unwrap_or(kill_at);
+        self.actual = Actual::Stopping {
+            kill_at: kill_at.min(sooner),
+        };
         Action::Interrupt
     }
 

@@ -88,6 +88,20 @@ fn a_run_that_is_too_long_is_killed_and_then_follows_the_rule() {
 }
 
 #[test]
+fn a_stop_does_not_lengthen_a_run() {
+    let now = Instant::now();
+    let rules = Rules {
+        exec_timeout: Some(SECOND),
+        ..RULES
+    };
+    for event in [Event::Stop(now + 60 * SECOND), Event::Restart] {
+        let mut life = started(rules, now);
+        assert_eq!(life.on(event, now), Some(Action::Interrupt));
+        assert_eq!(wait(&life, now), SECOND);
+    }
+}
+
+#[test]
 fn a_stop_is_asked_once_then_forced() {
     let now = Instant::now();
     let mut life = started(RULES, now);

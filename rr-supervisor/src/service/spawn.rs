@@ -7,6 +7,7 @@ use super::spec::Spec;
 use nix::unistd::Pid;
 use rr_common::worker::{recipe, unsafe_exec};
 use std::{
+    env,
     io::{self, ErrorKind},
     os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Command, Stdio},
@@ -60,6 +61,20 @@ pub(super) fn spawn(spec: &Spec, number: usize) -> Result<(Pid, pipe::Receiver),
     let child = command.spawn().map_err(failed)?;
     let pid = i32::try_from(child.id()).map_err(|error| failed(io::Error::other(error)))?;
     Ok((Pid::from_raw(pid), pipe))
+}
+
+/// The command with the program's whole path, as the reference shows it.
+pub(super) fn full_command(spec: &Spec) -> String {
+    let mut words = spec.command.clone();
+    if let Some(program) = words.first_mut().filter(|program| !program.contains('/'))
+        && let Some(path) = env::var_os("PATH")
+        && let Some(found) = env::split_paths(&path)
+            .map(|place| place.join(&*program))
+            .find(|path| path.is_file())
+    {
+        *program = found.display().to_string();
+    }
+    words.join(" ")
 }
 
 fn reason(program: &str, error: &io::Error) -> String {
