@@ -82,7 +82,7 @@ impl Plugin for HttpPlugin {
         let options = pool::Options {
             pool: http.pool.clone(),
             server,
-            rpc: context.config.rpc.as_ref().map(|rpc| rpc.listen.clone()),
+            rpc: context.config.rpc.as_ref().map(|rpc| rpc.for_clients().to_owned()),
             mode: Self::NAME.into(),
             env: Vec::new(),
             runtimes: context.runtimes.clone(),

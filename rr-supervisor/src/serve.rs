@@ -112,8 +112,7 @@ pub(crate) async fn serve(
         logs::for_people(&mut loaded.config.logs);
         loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
     }
-    // With RPC alone there is what the supervisor answers itself.
-    if entries.is_empty() && loaded.config.rpc.is_none() && loaded.config.service.is_none() {
+    if entries.is_empty() && !serves_by_itself(&loaded.config) {
         let text = "the configuration names no plugin to start (such as a section http)";
         return Err(ServeError::Plugins(text.into()));
     }
@@ -233,6 +232,11 @@ fn open_debug(loaded: &Loaded, overview: Overview, thread: &RpcThread) {
         Ok(address) => tracing::info!(target: "supervisor", "debug endpoints at http://{address}/debug/pprof/"),
         Err(error) => tracing::error!(target: "supervisor", "no debug endpoints: {error}"),
     }
+}
+
+/// Whether there is something to serve without any plugin.
+fn serves_by_itself(config: &Config) -> bool {
+    config.rpc.is_some() || config.service.is_some() || config.metrics.is_some() || config.status.is_some()
 }
 
 /// What is there before the first plugin.

@@ -5,6 +5,7 @@
 //! - [`server`]: `rr-supervisor` with a configuration of the test's own
 //! - [`standin`]: the same with a plugin that needs no PHP and misbehaves on demand
 //! - [`servers`]: Redis and Memcached of the test's own
+//! - [`rpc_place`]: the same with an RPC port
 //! - [`process`]: process trees as `/proc` shows them
 //! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, raw bytes, and goridge RPC
 //! - [`metrics`]: a server with a page of metrics, and what stands on it
@@ -22,6 +23,7 @@ pub mod client;
 pub mod metrics;
 pub mod process;
 pub mod room;
+pub mod rpc_place;
 pub mod server;
 pub mod servers;
 pub mod standin;

@@ -2,53 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_common::frame::flag;
-use rr_tests::{Room, Rpc, Server, bin, eventually, process, room::free_port, server::merge, wait::SOON};
+use rr_tests::{
+    Room, Rpc, Server, bin, process,
+    room::free_port,
+    rpc_place::{config, start},
+    wait::SOON,
+};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, time::Duration};
-
-/// A server with an RPC port on TCP and a plugin `kv` that is the test plugin.
-struct Place {
-    server: Server,
-    port: u16,
-}
-
-fn config(settings: Value) -> (u16, Value) {
-    let port = free_port();
-    let mut config = json!({
-        "version": "3",
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
-        "kv": {},
-        "logs": {"mode": "production", "level": "debug"},
-        "supervisor": {
-            "adopt_timeout": "300ms",
-            "restart": {"backoff": "20ms"},
-            "plugins": {"kv": {"binary": bin::binary("rr-test-plugin")}},
-        },
-    });
-    merge(&mut config, settings);
-    (port, config)
-}
-
-fn start(settings: Value) -> Place {
-    let (port, config) = config(settings);
-    let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
-    Place { server, port }
-}
-
-impl Place {
-    fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.port).into()
-    }
-
-    fn rpc(&self) -> Rpc {
-        Rpc::tcp(self.address())
-    }
-
-    fn plugin(&self) -> u32 {
-        self.server.plugin("rr-test-plugin")
-    }
-}
+use std::process::Command;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -218,12 +179,94 @@ fn a_call_waits_for_its_plugin() {
     }));
     let server = Server::launch(room, port, &config.to_string(), &[]);
     server.wait_log("RoadRunner server started");
-    let mut rpc = Rpc::tcp(([127, 0, 0, 1], port).into());
+    let mut rpc = Rpc::tcp(rr_tests::rpc_place::local(port));
     let waits = rpc.begin("kv.Echo", flag::RAW, b"patient");
     // Others are not held up by it, nor is this connection.
     assert_eq!(rpc.call("rpc.Version", &json!(true)).error(), None);
     std::fs::write(&gate, "").unwrap();
     assert_eq!(rpc.answer(waits).text(), "patient");
-    eventually(Duration::from_secs(5), || server.running());
     assert!(server.stop().success());
+}
+
+/// RPC-08: a plugin that was given up is told at once, and a stop ends calls that wait.
+#[test]
+fn a_plugin_that_was_given_up_is_an_error_at_once() {
+    let (port, config) = config(json!({
+        "supervisor": {
+            "start": "keep_going",
+            "restart": {"backoff": "1ms", "max": 2},
+            "plugins": {"kv": {"env": {"TEST_DIE_AT_START": "3"}}},
+        },
+    }));
+    let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
+    server.wait_log("it is given up");
+    let mut rpc = Rpc::tcp(rr_tests::rpc_place::local(port));
+    let told = rpc.call("kv.Echo", &json!(1)).error();
+    assert_eq!(
+        told.as_deref(),
+        Some("rpc: the plugin kv has failed too often and was given up")
+    );
+    assert!(server.stop().success());
+}
+
+/// RPC-09: a plugin that runs alone serves its own methods, and says of others what a server without them says.
+#[test]
+fn a_plugin_alone_serves_its_own_methods() {
+    let room = Room::new();
+    let (port, http) = (free_port(), free_port());
+    let config = json!({
+        "version": "3",
+        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "http": {"address": format!("127.0.0.1:{http}")},
+    });
+    let file = room.write(".rr.yaml", config.to_string());
+    let mut command = Command::new(bin::binary("rr-test-plugin"));
+    command.arg("--config").arg(&file);
+    let alone = Server::run(room, port, command);
+    rr_tests::eventually(SOON, || std::net::TcpStream::connect(("127.0.0.1", http)).is_ok());
+    let mut rpc = Rpc::tcp(rr_tests::rpc_place::local(port));
+    assert_eq!(
+        rpc.call("rpc.Version", &json!(true)).json(),
+        json!(rr_common::COMPATIBLE_VERSION)
+    );
+    let waits = rpc.begin("http.Wait", flag::RAW, b"waits");
+    assert_eq!(rpc.exchange("http.Echo", flag::RAW, b"x").text(), "x");
+    assert_eq!(
+        rpc.call("kv.Echo", &json!(1)).error().as_deref(),
+        Some("rpc: can't find service kv.Echo")
+    );
+    assert_eq!(
+        rpc.call("http.Panic", &json!(1)).error().as_deref(),
+        Some("rpc: the call has failed by a defect of the plugin")
+    );
+    // The stop answers what still waits.
+    alone.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(
+        rpc.answer(waits).error().as_deref(),
+        Some("rpc: the plugin http is starting or stopping")
+    );
+    assert!(alone.wait_exit(SOON).success());
+}
+
+/// RPC-10: a server without any plugin answers for itself.
+#[test]
+fn no_plugin_is_needed() {
+    let place = start(json!({"kv": null, "supervisor": {"plugins": null}}));
+    let mut rpc = place.rpc();
+    assert_eq!(rpc.call("rpc.Version", &json!(true)).error(), None);
+    assert_eq!(
+        rpc.call("kv.Has", &json!(1)).error().as_deref(),
+        Some("rpc: can't find service kv.Has")
+    );
+    assert!(place.server.stop().success());
+}
+
+/// RPC-11: a taken port ends the start, and is named.
+#[test]
+fn a_taken_port_ends_the_start() {
+    let (port, config) = config(json!({}));
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
+    assert_eq!(server.wait_exit(SOON).code(), Some(1));
+    server.wait_log("the plugin rpc cannot start: rpc.listen: listen tcp://127.0.0.1");
 }

@@ -188,11 +188,14 @@ where
                     ),
                 }
             }
-            self.start_calls(cx)?;
+            let all_started = self.start_calls(cx)?;
             // Answers first: the peer may wait for them before it sends more.
             let blocked = self.poll_write(cx)?.is_pending();
             if blocked && !self.has_room() {
                 return Poll::Pending;
+            }
+            if !all_started && self.has_room() && self.waiting.len() < WAITING {
+                continue;
             }
             if self.ended {
                 let nobody_waits = self.waiting.is_empty() || self.droppable.is_some();
@@ -212,15 +215,15 @@ where
         self.output.len() < UNREAD
     }
 
-    /// Starts the calls that have arrived.
-    fn start_calls(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Starts the calls that have arrived; says whether that was all of them.
+    fn start_calls(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         while self.has_room() && self.waiting.len() < WAITING {
             let skipped = self.skip.min(self.input.len());
             self.input.advance(skipped);
             self.skip -= skipped;
             let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
             match wire::look(&self.input).map_err(invalid)? {
-                Look::Incomplete(_) => return Ok(()),
+                Look::Incomplete(_) => return Ok(true),
                 Look::TooLong(message) => {
                     let name = message.name(&self.input);
                     wire::refuse(
@@ -257,7 +260,7 @@ where
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Writes until nothing is left; pending when the peer does not read.

@@ -68,14 +68,8 @@ pub fn look(input: &[u8]) -> Result<Look, BadMessage> {
     if head.options != 2 {
         return Err(BadMessage::Options(head.options));
     }
-    let Some(&[a, b, c, d, e, f, g, h]) = input.get(HEADER..).and_then(|rest| rest.first_chunk()) else {
+    let Some(message) = Message::of(head, input) else {
         return Ok(Look::Incomplete(CALL_HEADER.max(head.total().min(MAX_FRAME))));
-    };
-    let message = Message {
-        flags: head.flags,
-        sequence: u32::from_le_bytes([a, b, c, d]),
-        name: u32::from_le_bytes([e, f, g, h]) as usize,
-        total: head.total(),
     };
     let enough = match message.total > MAX_FRAME {
         true => CALL_HEADER + message.name.min(LONGEST_NAME),
@@ -88,7 +82,23 @@ pub fn look(input: &[u8]) -> Result<Look, BadMessage> {
     })
 }
 
+/// What the header at the start of the input says, however much of the frame is there; `None` when it is no call's.
+pub fn begun(input: &[u8]) -> Option<Message> {
+    let head = frame::peek(input).ok()??;
+    Message::of(head, input).filter(|_| head.options == 2)
+}
+
 impl Message {
+    fn of(head: Head, input: &[u8]) -> Option<Self> {
+        let &[a, b, c, d, e, f, g, h] = input.get(HEADER..)?.first_chunk()?;
+        Some(Self {
+            flags: head.flags,
+            sequence: u32::from_le_bytes([a, b, c, d]),
+            name: u32::from_le_bytes([e, f, g, h]) as usize,
+            total: head.total(),
+        })
+    }
+
     /// The method's name in the bytes of this frame, as far as they are there.
     pub fn name<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         let payload = frame.get(CALL_HEADER..).unwrap_or_default();

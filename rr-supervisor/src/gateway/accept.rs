@@ -109,7 +109,7 @@ impl Entrance {
         let (read, write) = stream.into_split();
         self.serve(Client::serve(
             Rc::clone(&self.gateway),
-            Outlet::new(Half::Tcp(write)),
+            Outlet::new(Half::Tcp(write), Rc::clone(&self.gateway.load)),
             read,
         ));
     }
@@ -118,7 +118,7 @@ impl Entrance {
         let (read, write) = stream.into_split();
         self.serve(Client::serve(
             Rc::clone(&self.gateway),
-            Outlet::new(Half::Unix(write)),
+            Outlet::new(Half::Unix(write), Rc::clone(&self.gateway.load)),
             read,
         ));
     }

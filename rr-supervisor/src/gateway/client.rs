@@ -5,7 +5,7 @@ use super::{
     intake::{Fate, Intake, Read, Take},
     outlet::Outlet,
 };
-use rr_common::rpc::wire::{self, BadMessage, Message};
+use rr_common::rpc::wire::{self, Message};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -50,7 +50,7 @@ impl Client {
             held: Cell::new(false),
             ended: Cell::new(false),
         });
-        let mut intake = Intake::default();
+        let mut intake = Intake::new(Rc::clone(&gateway.load));
         let mut take = Calls {
             gateway: Rc::clone(&gateway),
             client: Rc::clone(&client),
@@ -202,8 +202,7 @@ impl Take for Calls {
         self.gateway.call(goal, caller, frame, message)
     }
 
-    fn too_long(&mut self, start: &[u8], message: Message) -> Result<(), BadMessage> {
-        self.caller(start, message).refuse(wire::TOO_LONG);
-        Ok(())
+    fn refuse(&mut self, start: &[u8], message: Message, text: &str) {
+        self.caller(start, message).refuse(text);
     }
 }

@@ -4,7 +4,10 @@
 //! there; only the start of a frame whose rest is still to come is copied into the connection's own buffer. An idle connection
 //! so costs no buffer, and a call no allocation.
 
-use super::outlet::Outlet;
+use super::{
+    load::{LARGE, Load},
+    outlet::Outlet,
+};
 use bytes::{Buf, BytesMut};
 use rr_common::rpc::wire::{self, BadMessage, Look, Message};
 use std::{
@@ -33,11 +36,14 @@ pub(super) enum Fate {
 }
 
 /// A connection's own part.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Intake {
     rest: BytesMut,
-    /// Bytes of a frame that was too long and has not arrived yet.
+    /// Bytes of a frame that was refused and has not arrived yet.
     skip: usize,
+    load: Rc<Load>,
+    /// What the load knows of `rest`.
+    counted: usize,
 }
 
 /// Takes the frames of a connection.
@@ -45,11 +51,8 @@ pub(super) trait Take {
     /// Takes a whole frame.
     fn whole(&mut self, frame: &mut [u8], message: Message) -> Fate;
 
-    /// Takes the start of a frame that is too long; the rest of it is skipped.
-    ///
-    /// # Errors
-    /// This connection is better closed.
-    fn too_long(&mut self, start: &[u8], message: Message) -> Result<(), BadMessage>;
+    /// A frame is refused whose start, with the name, is this; the rest of it is skipped.
+    fn refuse(&mut self, start: &[u8], message: Message, text: &str);
 }
 
 /// What a read brought.
@@ -62,6 +65,15 @@ pub(super) enum Read {
 }
 
 impl Intake {
+    pub(super) fn new(load: Rc<Load>) -> Self {
+        Self {
+            rest: BytesMut::new(),
+            skip: 0,
+            load,
+            counted: 0,
+        }
+    }
+
     /// Reads once and takes the frames that are whole.
     pub(super) fn poll_read(
         &mut self,
@@ -79,6 +91,7 @@ impl Intake {
             }
             let used = self.take_all(filled, take)?;
             self.rest.extend_from_slice(&filled[used..]);
+            self.count();
         } else {
             self.rest.reserve(ROOM);
             if ready!(pin!(from.read_buf(&mut self.rest)).poll(cx))? == 0 {
@@ -89,7 +102,7 @@ impl Intake {
         Poll::Ready(Ok(Read::Some))
     }
 
-    /// Takes what was left for later; says whether all that is whole has been taken.
+    /// Takes what was left for later.
     pub(super) fn take_rest(&mut self, take: &mut impl Take) -> io::Result<()> {
         let mut rest = std::mem::take(&mut self.rest);
         let used = self.take_all(&mut rest, take);
@@ -97,6 +110,7 @@ impl Intake {
         if !rest.is_empty() {
             self.rest = rest;
         }
+        self.count();
         used.map(drop)
     }
 
@@ -112,12 +126,17 @@ impl Intake {
                 Err(error) => break Err(invalid(error)),
             };
             let (fate, message) = match found {
+                Look::Incomplete(_) if bytes.len() - at > LARGE && self.load.is_heavy() => {
+                    let Some(message) = wire::begun(&bytes[at..]) else {
+                        break Ok(());
+                    };
+                    take.refuse(&bytes[at..], message, "rpc: the server's buffers are full");
+                    (Fate::Done, message)
+                }
                 Look::Incomplete(_) => break Ok(()),
                 Look::Whole(message) => (take.whole(&mut bytes[at..at + message.total], message), message),
                 Look::TooLong(message) => {
-                    if let Err(error) = take.too_long(&bytes[at..], message) {
-                        break Err(invalid(error));
-                    }
+                    take.refuse(&bytes[at..], message, wire::TOO_LONG);
                     (Fate::Done, message)
                 }
             };
@@ -141,5 +160,16 @@ impl Intake {
             goal.send(&bytes[from..at]);
         }
         ended.map(|()| at)
+    }
+
+    fn count(&mut self) {
+        self.load.change(self.counted, self.rest.len());
+        self.counted = self.rest.len();
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.load.change(self.counted, 0);
     }
 }

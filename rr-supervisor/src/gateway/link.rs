@@ -7,9 +7,10 @@ use super::{
     Gateway,
     client::{Caller, Client},
     intake::{Fate, Intake, Read, Take},
+    load::{LARGE, Load},
     outlet::{Half, Outlet},
 };
-use rr_common::rpc::wire::{self, BadMessage, Message};
+use rr_common::rpc::wire::{self, Message};
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
@@ -46,10 +47,10 @@ struct Call {
 
 impl Link {
     /// Over this connection; the other half of it is for [`Link::serve`].
-    pub(super) fn new(stream: UnixStream) -> (Rc<Self>, impl AsyncRead + Unpin) {
+    pub(super) fn new(stream: UnixStream, load: &Rc<Load>) -> (Rc<Self>, impl AsyncRead + Unpin) {
         let (read, write) = stream.into_split();
         let link = Self {
-            outlet: Rc::new(Outlet::new(Half::Unix(write))),
+            outlet: Rc::new(Outlet::new(Half::Unix(write), Rc::clone(load))),
             calls: RefCell::default(),
             generation: Cell::default(),
         };
@@ -84,8 +85,8 @@ impl Link {
 
     /// Brings answers to their callers until the connection ends; the calls that are left then get this text.
     pub(super) async fn serve(self: Rc<Self>, gateway: &Gateway, mut read: impl AsyncRead + Unpin, text: &str) {
-        let mut intake = Intake::default();
-        let mut take = Answers(Rc::clone(&self));
+        let mut intake = Intake::new(Rc::clone(&gateway.load));
+        let mut take = Answers(Rc::clone(&self), Rc::clone(&gateway.load));
         let end = poll_fn(|cx| self.poll(gateway, &mut intake, &mut take, &mut read, cx)).await;
         if let Err(error) = end
             && error.kind() == io::ErrorKind::InvalidData
@@ -133,7 +134,7 @@ impl Link {
 
 /// Takes the answers of a plugin.
 #[derive(Debug)]
-struct Answers(Rc<Link>);
+struct Answers(Rc<Link>, Rc<Load>);
 
 impl Take for Answers {
     fn whole(&mut self, frame: &mut [u8], message: Message) -> Fate {
@@ -145,7 +146,8 @@ impl Take for Answers {
             return Fate::Done;
         }
         let outlet = &caller.client.outlet;
-        if outlet.len() + frame.len() > UNREAD {
+        let most = if self.1.is_heavy() { LARGE } else { UNREAD };
+        if outlet.len() + frame.len() > most {
             caller.refuse("rpc: the answer is dropped, because earlier ones have not been read");
             return Fate::Done;
         }
@@ -154,10 +156,9 @@ impl Take for Answers {
         Fate::To(Rc::clone(outlet))
     }
 
-    fn too_long(&mut self, _: &[u8], message: Message) -> Result<(), BadMessage> {
+    fn refuse(&mut self, _: &[u8], message: Message, text: &str) {
         if let Some(caller) = self.0.take(message.sequence) {
-            caller.refuse("rpc: the answer is too long for a frame");
+            caller.refuse(text);
         }
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`accept`]: connections come in
 //! - [`client`]: one of them: its calls, in order
-//! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out
+//! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out; [`load`]: how much waits in all of them
 //! - [`route`]: from a method's name to whoever answers it
 //! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process
 //! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first;
@@ -17,6 +17,7 @@ mod accept;
 mod client;
 mod intake;
 mod link;
+mod load;
 mod local;
 mod missing;
 mod outlet;

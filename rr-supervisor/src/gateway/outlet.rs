@@ -3,9 +3,11 @@
 //! Whoever has bytes for a peer writes them himself, with one non-blocking write, which is the whole story of nearly every call. What
 //! is left is written on by the task that reads from the same connection, its *owner*.
 
+use super::load::Load;
 use std::{
     cell::{Cell, RefCell},
     io,
+    rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
 use tokio::net::{tcp, unix};
@@ -36,6 +38,7 @@ pub(super) struct Outlet {
     owner: RefCell<Option<Waker>>,
     /// Tasks that wait until it is not full any more.
     waiting: RefCell<Vec<Waker>>,
+    load: Rc<Load>,
 }
 
 impl Half {
@@ -55,7 +58,7 @@ impl Half {
 }
 
 impl Outlet {
-    pub(super) fn new(half: Half) -> Self {
+    pub(super) fn new(half: Half, load: Rc<Load>) -> Self {
         Self {
             half,
             queue: RefCell::default(),
@@ -63,6 +66,7 @@ impl Outlet {
             broken: Cell::new(false),
             owner: RefCell::default(),
             waiting: RefCell::default(),
+            load,
         }
     }
 
@@ -80,7 +84,9 @@ impl Outlet {
             }
         }
         if !rest.is_empty() {
+            self.compact();
             self.queue.borrow_mut().extend_from_slice(rest);
+            self.load.change(0, rest.len());
             self.wake_owner();
         }
     }
@@ -91,7 +97,10 @@ impl Outlet {
             ready!(self.half.poll_writable(cx))?;
             let queue = self.queue.borrow();
             match self.half.try_write(&queue[self.written.get()..]) {
-                Ok(written) => self.written.set(self.written.get() + written),
+                Ok(written) => {
+                    self.written.set(self.written.get() + written);
+                    self.load.change(written, 0);
+                }
                 Err(error) if retriable(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -151,13 +160,28 @@ impl Outlet {
         }
     }
 
+    /// Lets go of what is written, once that is more than half of all.
+    fn compact(&self) {
+        let mut queue = self.queue.borrow_mut();
+        if self.written.get() > KEPT.max(queue.len() / 2) {
+            queue.drain(..self.written.replace(0));
+        }
+    }
+
     fn clear(&self) {
+        self.load.change(self.len(), 0);
         let mut queue = self.queue.borrow_mut();
         queue.clear();
         if queue.capacity() > KEPT {
             *queue = Vec::new();
         }
         self.written.set(0);
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.load.change(self.len(), 0);
     }
 }
 

@@ -191,7 +191,7 @@ impl Plugin {
                 Some(Target::Socket(path)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &path)) => retry = true,
                 Some(Target::Socket(path)) => match UnixStream::connect(&path).await {
                     Ok(stream) => {
-                        let (link, read) = Link::new(stream);
+                        let (link, read) = Link::new(stream, &gateway.load);
                         self.open(&gateway, Way::Frames(Rc::clone(&link)));
                         let text = format!("rpc: the plugin {} has ended before it answered", self.name);
                         let closed = link.serve(&gateway, read, &text);

@@ -4,6 +4,7 @@ use super::{
     Local, Locals,
     client::{Caller, Client},
     intake::{Fate, SHARED},
+    load::Load,
     outlet::Outlet,
     plugin::Plugin,
 };
@@ -32,6 +33,7 @@ use tokio::sync::mpsc;
 pub(super) struct Gateway {
     /// Into which all of them read.
     pub(super) buffer: RefCell<Vec<u8>>,
+    pub(super) load: Rc<Load>,
     pub(super) questions: mpsc::Sender<Question>,
     locals: Locals,
     /// By prefix; a handful, so that a look through them is as fast as any table.
@@ -63,6 +65,7 @@ impl Gateway {
     pub(super) fn new(locals: Locals, questions: mpsc::Sender<Question>) -> Self {
         Self {
             buffer: RefCell::new(vec![0; SHARED]),
+            load: Rc::default(),
             questions,
             locals,
             plugins: RefCell::default(),

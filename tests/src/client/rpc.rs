@@ -127,6 +127,22 @@ impl Rpc {
         }
     }
 
+    /// Whether the answer to that call comes within the bound; it is kept for [`Rpc::answer`].
+    pub fn came(&mut self, sequence: u32, bound: Duration) -> bool {
+        let end = Instant::now() + bound;
+        loop {
+            if self.early.contains_key(&sequence) {
+                return true;
+            }
+            if matches!(wire::look(&self.seen), Ok(Look::Whole(_))) {
+                let next = self.next_answer();
+                self.early.insert(next.sequence, next);
+            } else if self.read(end) != Some(true) {
+                return false;
+            }
+        }
+    }
+
     /// The next answer, whichever it is.
     #[track_caller]
     pub fn next_answer(&mut self) -> Answer {
@@ -138,7 +154,7 @@ impl Rpc {
                 return Answer {
                     flags: message.flags,
                     sequence: message.sequence,
-                    method: String::from_utf8(name.to_vec()).unwrap(),
+                    method: String::from_utf8_lossy(name).into_owned(),
                     body: frame[message.body()..].to_vec(),
                 };
             }

@@ -43,8 +43,15 @@ pub struct OnInit {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Rpc {
-    /// `tcp://host:port` or `unix://path`.
+    /// `tcp://host:port` or `unix://path?mode=0600&owner=user:group`.
     pub listen: String,
+}
+
+impl Rpc {
+    /// The address as its clients write it: without what only the socket's file is given.
+    pub fn for_clients(&self) -> &str {
+        self.listen.split('?').next().unwrap_or_default()
+    }
 }
 
 /// Life of the whole server.
