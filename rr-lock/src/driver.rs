@@ -1,6 +1,7 @@
 //! What keeps the locks: this process's memory or a server that several hosts share.
 
 pub mod memory;
+pub mod redis;
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 

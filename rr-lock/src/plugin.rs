@@ -1,7 +1,7 @@
 //! The plugin's life: the configured driver, its methods, its numbers.
 
 use crate::{
-    driver::{Counts, Driver, memory::Memory},
+    driver::{Counts, Driver, memory::Memory, redis::Redis},
     methods,
 };
 use bytes::Bytes;
@@ -31,6 +31,7 @@ impl Plugin for LockPlugin {
                 let memory = Memory::start(context.state, &context.runtimes[0]);
                 Box::new(memory.map_err(|error| StartError(error.to_string()))?)
             }
+            LockDriver::Redis => Box::new(Redis::open(&section.config, &context.runtimes[0])?),
         };
         Ok(Self { driver })
     }

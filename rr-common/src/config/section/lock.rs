@@ -1,5 +1,6 @@
 //! The `lock` section: where locks are kept.
 
+use super::Redis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Lock {
     /// Where locks are kept.
     pub driver: LockDriver,
+    /// The connection, for `driver: redis`.
+    pub config: Redis,
 }
 
 /// Where locks are kept.
@@ -18,4 +21,6 @@ pub enum LockDriver {
     /// In the memory of this server.
     #[default]
     Memory,
+    /// In Redis, for several hosts.
+    Redis,
 }

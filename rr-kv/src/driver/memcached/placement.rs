@@ -93,6 +93,19 @@ mod tests {
     }
 
     #[test]
+    fn ketama_places_as_phps_memcached_class_does() {
+        // `getServerByKey` with OPT_LIBKETAMA_COMPATIBLE, for key:0, key:1, …
+        let expected = [
+            0, 0, 0, 1, 2, 2, 0, 1, 1, 0, 1, 1, 2, 0, 1, 2, 1, 0, 0, 1, 0, 1, 2, 0, 1, 1, 2, 2, 1, 0, 0, 1, 0, 0, 2, 2,
+            1, 1, 0, 1,
+        ];
+        let servers: Vec<String> = (23101..=23103).map(|port| format!("127.0.0.1:{port}")).collect();
+        let placement = Placement::new(MemcachedHash::Ketama, &servers);
+        let found: Vec<usize> = keys().take(expected.len()).map(|key| placement.of(&key)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn a_consistent_placement_spreads_keys_and_moves_few() {
         let (four, five) = (servers(4), servers(5));
         let before = Placement::new(MemcachedHash::Ketama, &four);
