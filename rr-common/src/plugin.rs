@@ -11,6 +11,7 @@ mod calls;
 mod doors;
 mod frames;
 mod life;
+mod page;
 mod service;
 mod slot;
 mod supervised;

@@ -126,6 +126,8 @@ impl Run {
                     if let Err(error) = self.notify.ready() {
                         tracing::warn!(target: "supervisor", %error, "sdnotify failed");
                     }
+                    // Whoever reads that it has started may ask at once.
+                    self.fleet.publish();
                     notice(Notice::Ready, &self.fleet);
                     rr_common::memory::settle();
                     continue;

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::metrics::{sample, serve};
-use rr_tests::{Server, eventually, process, room::free_port, wait::SOON};
+use rr_tests::{Client, Room, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
 use serde_json::json;
+use std::{process::Command, time::Instant};
 
 #[test]
 fn any_path_shows_what_is_counted() {
@@ -70,8 +71,87 @@ fn a_dead_plugin_does_not_break_the_page() {
 fn a_collector_that_makes_no_sense_ends_the_start() {
     let settings = json!({"metrics": {"collect": {"m": {"type": "histogram", "buckets": [2, 1]}}}});
     let config = rr_tests::server::http_config(free_port(), settings);
-    let server = Server::launch(rr_tests::Room::new(), 0, &config.to_string(), &[]);
+    let server = Server::launch(Room::new(), 0, &config.to_string(), &[]);
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
     let text = "metrics.collect.m: histogram buckets must be in increasing order: 2 >= 1";
     assert!(server.log().contains(text), "{}", server.log());
+}
+
+/// A plugin of a stranger, whose metrics are what stands in a file.
+fn strange(text: &str) -> (Server, Client, impl Fn(&str)) {
+    let room = Room::new();
+    let file = room.write("metrics", text);
+    let port = free_port();
+    let settings = json!({"metrics": {"address": format!("127.0.0.1:{port}")}});
+    let server = standin::launch(room, json!({"TEST_METRICS": file}), settings);
+    server.wait_log("RoadRunner server started");
+    let page = Client::tcp(([127, 0, 0, 1], port).into());
+    (server, page, move |text| std::fs::write(&file, text).unwrap())
+}
+
+#[test]
+fn a_plugin_that_talks_rubbish_does_not_break_the_page() {
+    let (server, page, say) = strange("# TYPE jobs_done counter\njobs_done{q=\"a\"} 5\n# TYPE depth gauge\ndepth 3\n");
+    let text = page.get("/").text();
+    assert_eq!(sample(&text, "jobs_done{q=\"a\"}"), Some(5.0));
+    assert_eq!(sample(&text, "depth"), Some(3.0));
+    for rubbish in ["<html>", "jobs_done{q=\"a\"} 9\ndepth", "# TYPE depth nothing\n"] {
+        say(rubbish);
+        let text = page.get("/").text();
+        assert_eq!(
+            sample(&text, "jobs_done{q=\"a\"}"),
+            Some(5.0),
+            "it had counted that before:\n{text}"
+        );
+        assert_eq!(sample(&text, "depth"), None, "{text}");
+        assert_eq!(sample(&text, "rr_plugin_up{plugin=\"http\"}"), Some(1.0));
+    }
+    server.wait_log("line 2: a name without a value");
+    // It may not speak for others either.
+    say("process_open_fds 1\nrr_plugin_up{plugin=\"http\"} 7\nrr_plugin_up{plugin=\"kv\"} 7\n");
+    let text = page.get("/").text();
+    assert!(
+        sample(&text, "process_open_fds").is_some_and(|open| open > 10.0),
+        "{text}"
+    );
+    assert_eq!(sample(&text, "rr_plugin_up{plugin=\"http\"}"), Some(1.0));
+    assert!(!text.contains("plugin=\"kv\""), "{text}");
+}
+
+#[test]
+fn a_plugin_that_hangs_costs_a_bounded_wait() {
+    let (server, page, say) = strange("# TYPE jobs_done counter\njobs_done 5\n");
+    assert_eq!(sample(&page.get("/").text(), "jobs_done"), Some(5.0));
+    say("hang");
+    let asked = Instant::now();
+    let text = page.get("/").text();
+    assert!(asked.elapsed() < SOON);
+    assert_eq!(sample(&text, "jobs_done"), Some(5.0));
+    server.wait_log("no answer within 2s");
+    process::kill_and_wait(server.plugin("rr-test-plugin"));
+    say("# TYPE jobs_done counter\njobs_done 2\n");
+    eventually(SOON, || sample(&page.get("/").text(), "jobs_done") == Some(7.0));
+}
+
+#[test]
+fn a_plugin_alone_has_a_page_of_its_own() {
+    let (port, metrics) = (free_port(), free_port());
+    let settings = json!({
+        "metrics": {"address": format!("127.0.0.1:{metrics}")},
+        "http": {"middleware": ["http_metrics"]},
+    });
+    let room = Room::new();
+    let file = room.write(".rr.yaml", rr_tests::server::http_config(port, settings).to_string());
+    let mut command = Command::new(bin::binary("rr-http"));
+    command.arg("-c").arg(file);
+    let server = Server::run(room, port, command);
+    eventually(SOON, || server.client().try_connect().is_ok());
+    assert_eq!(server.client().get("/hello").status, 200);
+    let page = Client::tcp(([127, 0, 0, 1], metrics).into());
+    let text = page.get("/any").text();
+    assert_eq!(sample(&text, "rr_http_request_total{status=\"200\"}"), Some(1.0));
+    assert_eq!(sample(&text, "rr_http_total_workers"), Some(2.0));
+    assert!(sample(&text, "process_open_fds").is_some(), "{text}");
+    assert_eq!(page.post("/", "text/plain", "x").status, 405);
+    assert_eq!(page.get("/").status, 200);
 }

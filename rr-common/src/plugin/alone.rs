@@ -4,6 +4,7 @@ use super::{
     Plugin, StartError,
     doors::Entrance,
     life::{Begun, Life},
+    page,
     slot::Slot,
 };
 use crate::{
@@ -90,6 +91,9 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
     let signals = Signals::new().map_err(|error| StartError(error.to_string()))?;
     tokio::spawn(signals.stop(Arc::clone(&stopper), config.endure.grace_period.get()));
     let slot = Slot::<P>::new(stopper.listener());
+    if let Some(metrics) = &config.metrics {
+        page::serve(&metrics.address, &listeners, slot.clone())?;
+    }
     let entrance = match &config.rpc {
         Some(rpc) => Entrance::Own(
             listeners

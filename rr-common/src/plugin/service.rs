@@ -157,17 +157,23 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
     }
 
     async fn metrics(&self, _: Request<v1::MetricsRequest>) -> Answer<v1::MetricsResponse> {
-        let text = self.slot.ask(async |plugin: &P| {
-            let pools = plugin.pools();
-            let mut series = Exposition::default();
-            if !pools.is_empty() {
-                let workers: Vec<_> = pools.iter().flat_map(|(_, pool)| pool.workers()).collect();
-                series.workers(P::NAME, &workers);
-            }
-            plugin.metrics() + &series.finish()
-        });
-        Ok(Response::new(v1::MetricsResponse { text: text.await? }))
+        let text = metrics(&self.slot).await?;
+        Ok(Response::new(v1::MetricsResponse { text }))
     }
+}
+
+/// The plugin's metrics and those of its pools.
+pub(super) async fn metrics<P: Plugin>(slot: &Slot<P>) -> Result<String, Absent> {
+    let text = slot.ask(async |plugin: &P| {
+        let pools = plugin.pools();
+        let mut series = Exposition::default();
+        if !pools.is_empty() {
+            let workers: Vec<_> = pools.iter().flat_map(|(_, pool)| pool.workers()).collect();
+            series.workers(P::NAME, &workers);
+        }
+        plugin.metrics() + &series.finish()
+    });
+    text.await
 }
 
 impl From<Absent> for Status {

@@ -18,6 +18,7 @@
 //! - `TEST_SLOW_DRAIN=ms`: its drain takes that long
 //! - `TEST_IGNORE_STOP=1`: it neither drains nor stops
 //! - `TEST_UNHEALTHY=path`: it is unhealthy for the reason in this file, while there is one
+//! - `TEST_METRICS=path`: its metrics are what is in this file; `hang` there means that it never answers
 //! - `TEST_NO_PORT=1`: it leaves the HTTP port to another
 //! - `TEST_STAT=hex`: its method `Stat` answers these bytes
 //! - `TEST_CHILD=path`: it starts a `sleep` as a worker would be, without a parent-death signal, and writes its pid there
@@ -93,6 +94,17 @@ impl Plugin for TestPlugin {
 
     fn unhealthy(&self) -> Option<String> {
         std::fs::read_to_string(env::var_os("TEST_UNHEALTHY")?).ok()
+    }
+
+    fn metrics(&self) -> String {
+        let path = env::var_os("TEST_METRICS").unwrap_or_default();
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if text == "hang" {
+            loop {
+                std::thread::park();
+            }
+        }
+        text
     }
 
     async fn drain(&self, _: Instant) {
