@@ -282,6 +282,23 @@ fn a_crash_in_the_middle_of_calls_loses_nothing_that_was_told() {
     assert!(place.server.stop().success());
 }
 
+#[test]
+fn its_numbers_are_on_the_page() {
+    let metrics = free_port();
+    let place = Place::start(json!({"metrics": {"address": format!("127.0.0.1:{metrics}")}}));
+    let (mut holder, mut waiting) = (place.client(), place.client());
+    holder.lock("LockRead", "r", "a", 0).unwrap();
+    holder.lock("LockRead", "r", "b", 0).unwrap();
+    waiting.begin("Lock", "r", "c", LONG);
+    assert!(!waiting.yes("Exists", "r", "c"));
+    let page = rr_tests::Client::tcp(([127, 0, 0, 1], metrics).into())
+        .get("/metrics")
+        .text();
+    for line in ["rr_lock_held 2", "rr_lock_waiting 1", "rr_lock_granted_total 2"] {
+        assert!(page.lines().any(|found| found == line), "{line}:\n{page}");
+    }
+}
+
 /// PHP processes that add to a number in a file, 25 times each, under one lock; `meanwhile` runs until all have ended.
 fn count(place: &Place, mut meanwhile: impl FnMut()) {
     let file = place.server.room().write("counter", "0 0");
