@@ -196,3 +196,33 @@ proptest! {
         prop_assert!(serde_json::from_slice::<serde_json::Value>(fields).is_ok());
     }
 }
+
+fn foreign_line(style: Style, message: &str) -> String {
+    let mut encoder = Encoder::new(Vec::new(), style, "app");
+    encoder.head(Level::Error, UNIX_EPOCH + TIME, "app");
+    encoder.foreign_message(message);
+    encoder.str("a key\n", b"v");
+    String::from_utf8(encoder.end("\n")).unwrap()
+}
+
+/// LOG-03: what an application writes is one line under its own level.
+#[test]
+fn log_03_a_foreign_message_begins_no_line_of_its_own() {
+    let message = "lost\n{\"level\":\"info\"}\r\x1b[2K";
+    for mode in [Mode::Production, Mode::Development, Mode::Raw, Mode::Up, Mode::Other] {
+        for json in [true, false] {
+            let line = foreign_line(style(mode, json, false), message);
+            let further: Vec<&str> = line.trim_end_matches('\n').lines().skip(1).collect();
+            assert!(
+                further.iter().all(|line| line.starts_with(['\t', ' '])),
+                "{mode:?} {line:?}"
+            );
+            assert!(!line.contains(['\r', '\x1b']), "{mode:?} {line:?}");
+            assert!(!json || further.is_empty(), "{line:?}");
+        }
+    }
+    let mut raw = Encoder::new(Vec::new(), style(Mode::Raw, false, false), "app");
+    raw.head(Level::Error, UNIX_EPOCH + TIME, "app");
+    raw.foreign_message("{\"order\": 7}");
+    assert_eq!(raw.end("\n"), b"{\"order\": 7}\n");
+}

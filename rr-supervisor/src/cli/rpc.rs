@@ -263,6 +263,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::{net::TcpListener, thread};
 
     /// A server that reads the first call and answers with these bytes.
@@ -329,6 +330,23 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("refused"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), begin: bool) {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let mut client = Client {
+                stream: Stream::Unix(ours),
+                address: "here".into(),
+                sequence: 0,
+                unread: Vec::new(),
+            };
+            let whole = if begin { frame(flag::JSON, &[1, 3], &bytes) } else { bytes };
+            theirs.write_all(&whole).unwrap();
+            drop(theirs);
+            let _ = client.answer(QUICK);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Questions to a plugin over the contract. Every one has a bound, and every failure is one readable line.
 
-use super::Worker;
+use super::{Reply, Resident, Worker};
 use crate::fleet::{Member, State};
 use rr_common::control::{
     MAX_MESSAGE,
@@ -71,6 +71,16 @@ pub(super) async fn ask<T>(
             _ => AskError::Failed(text),
         }
     })
+}
+
+/// Gives what lives in the supervisor itself the same bound.
+pub(super) async fn within<T>(resident: &dyn Resident, bound: Duration, reply: Reply<'_, T>) -> Result<T, AskError> {
+    let late = |_| AskError::Late {
+        name: resident.name().to_owned(),
+        bound,
+    };
+    let answer = tokio::time::timeout(bound, reply).await.map_err(late)?;
+    answer.map_err(AskError::Failed)
 }
 
 /// Its workers.

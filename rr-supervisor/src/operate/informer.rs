@@ -60,7 +60,8 @@ impl Informer {
 
     async fn workers(&self, plugin: &str) -> Result<WorkerList, CallError> {
         if let Some(resident) = self.residents.iter().find(|resident| resident.name() == plugin) {
-            let workers = resident.workers().await.map_err(CallError::Failed)?;
+            let workers = ask::within(&**resident, QUICK, resident.workers()).await;
+            let workers = workers.map_err(|error| CallError::failed(error.to_string()))?;
             return Ok(WorkerList { workers: Some(workers) });
         }
         let roster = Arc::clone(&self.roster.borrow());

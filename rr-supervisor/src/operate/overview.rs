@@ -117,7 +117,8 @@ impl Overview {
         let pid = std::process::id();
         let mut workers = Vec::new();
         for resident in &self.residents {
-            workers.extend(resident.workers().await.unwrap_or_default());
+            let seen = ask::within(&**resident, QUICK, resident.workers()).await;
+            workers.extend(seen.unwrap_or_default());
         }
         Process {
             name: "supervisor".into(),

@@ -46,7 +46,8 @@ impl Resetter {
         let roster = Arc::clone(&self.roster.borrow());
         let _told = Reloading::begin(self);
         if let Some(resident) = resident {
-            return resident.reset().await.map_err(failed);
+            let done = ask::within(&**resident, SLOW, resident.reset()).await;
+            return done.map_err(|error| failed(error.to_string()));
         }
         let member = roster
             .get(plugin)
