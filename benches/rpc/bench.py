@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT / "benches/http"))
+sys.path.append(str(ROOT / "benches/http"))
 
 import calls  # noqa: E402
 import procs  # noqa: E402
