@@ -68,6 +68,7 @@ fn direct() {
         start: SystemTime::now(),
         elapsed: Duration::from_micros(3999),
         access: None,
+        place: None,
     };
     std::hint::black_box(request).log("http");
 }

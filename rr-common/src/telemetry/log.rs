@@ -7,6 +7,7 @@
 use super::channel::{Channel, LogError, Table};
 use super::encode::Encoder;
 use super::send::Sender;
+use super::trace::Place;
 use super::{Level, wire};
 use crate::config::section::Logs;
 use std::cell::Cell;
@@ -247,6 +248,14 @@ impl Line<'_> {
     /// A moment, in the form of the mode: nanoseconds in `production`, text in `development`.
     pub fn time(&mut self, key: &str, value: SystemTime) -> &mut Self {
         self.encoder.time(key, value);
+        self
+    }
+
+    /// The place in a trace, for lines about a traced request.
+    pub fn place(&mut self, place: Option<Place>) -> &mut Self {
+        if let Some(place) = place {
+            self.display("trace_id", place.trace).display("span_id", place.span);
+        }
         self
     }
 

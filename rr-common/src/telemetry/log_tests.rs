@@ -147,6 +147,7 @@ fn http_21_request_and_access_log_have_the_reference_fields() {
         start: UNIX_EPOCH + Duration::from_nanos(1_795_382_485_157_114_746),
         elapsed: Duration::from_micros(3999),
         access: None,
+        place: None,
     };
     request.write(logger.begin("http", Level::Info).unwrap());
     let access = Access {

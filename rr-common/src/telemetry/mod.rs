@@ -1,4 +1,4 @@
-//! Log lines and metrics.
+//! Log lines and metrics, and the place of a request in a trace.
 //!
 //! The way of a log line: [`log`] takes it from `tracing` or from a direct call, looks up its [`channel`], lets
 //! [`encode`] write it as one piece of text, and hands it to [`send`], which gives it to the supervisor's [`sink`] (or
@@ -17,6 +17,7 @@ mod send;
 pub mod sink;
 mod subscriber;
 mod text;
+pub mod trace;
 mod wire;
 
 pub use channel::LogError;

@@ -1,6 +1,7 @@
 //! The request log: one line for each request, with the reference's fields. In `up` mode it is a short sentence.
 
 use super::log::{self, Line};
+use super::trace::Place;
 use super::{Level, text};
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +28,8 @@ pub struct Request<'a> {
     pub elapsed: Duration,
     /// The further fields of `access_logs`.
     pub access: Option<Access<'a>>,
+    /// Its place in a trace.
+    pub place: Option<Place>,
 }
 
 /// What `http.access_logs` adds.
@@ -105,6 +108,8 @@ impl Request<'_> {
 
     fn times(&self, line: &mut Line<'_>) {
         let milliseconds = self.elapsed.as_millis().try_into().unwrap_or(u64::MAX);
-        line.time("start", self.start).uint("elapsed", milliseconds);
+        line.time("start", self.start)
+            .uint("elapsed", milliseconds)
+            .place(self.place);
     }
 }
