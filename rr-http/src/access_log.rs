@@ -3,7 +3,10 @@
 
 use crate::{connection::Connection, request};
 use http::{header, request::Parts};
-use rr_common::telemetry::request::{Access, Request};
+use rr_common::telemetry::{
+    request::{Access, Request},
+    trace::Place,
+};
 use std::time::{Duration, SystemTime};
 
 /// What a request's line will say; the rest is known at its end.
@@ -48,7 +51,7 @@ impl Record {
     }
 
     /// Writes the line.
-    pub(crate) fn write(&self, status: u16, elapsed: Duration, read: u64, written: u64) {
+    pub(crate) fn write(&self, status: u16, elapsed: Duration, read: u64, written: u64, place: Option<Place>) {
         let access = self.long.as_ref().map(|long| Access {
             query: &long.query,
             content_len: long.content_len,
@@ -67,6 +70,7 @@ impl Record {
             start: self.start,
             elapsed,
             access,
+            place,
         };
         request.log("http");
     }

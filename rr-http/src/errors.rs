@@ -1,17 +1,17 @@
 //! Whatever fails, as an answer: the one place where a failure becomes a status.
 
-use crate::{body::BodyError, handle::App, reply::Reply};
+use crate::{body::BodyError, handle::App, observe::About, reply::Reply};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use rr_common::{
     pool::ExecError,
     telemetry::{Level, log},
 };
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// The request got no answer: an empty body, or the reason with `pool.debug`.
-pub(crate) fn not_executed(app: &App, error: &ExecError, started: Instant) -> Response<Reply> {
-    report("execute", error, started);
+pub(crate) fn not_executed(app: &App, error: &ExecError, about: About) -> Response<Reply> {
+    report("execute", error, about);
     let status = match error {
         ExecError::NoFreeWorkers(_) | ExecError::QueueSize => app.settings.no_workers,
         _ => app.settings.internal_error,
@@ -20,14 +20,14 @@ pub(crate) fn not_executed(app: &App, error: &ExecError, started: Instant) -> Re
 }
 
 /// PHP answered with something that is no HTTP answer.
-pub(crate) fn not_understood(app: &App, error: &str, started: Instant) -> Response<Reply> {
-    report("write response (chunk) error", &error, started);
+pub(crate) fn not_understood(app: &App, error: &str, about: About) -> Response<Reply> {
+    report("write response (chunk) error", &error, about);
     internal(app, app.settings.internal_error, &error)
 }
 
 /// The request's body could not be read. The rest of it will not be: the connection ends.
-pub(crate) fn not_read(error: &BodyError, started: Instant) -> Response<Reply> {
-    report("request forming error", error, started);
+pub(crate) fn not_read(error: &BodyError, about: About) -> Response<Reply> {
+    report("request forming error", error, about);
     let mut response = text(error.status(), error.answer());
     response
         .headers_mut()
@@ -36,14 +36,14 @@ pub(crate) fn not_read(error: &BodyError, started: Instant) -> Response<Reply> {
 }
 
 /// The client has gone before its request was complete.
-pub(crate) fn client_gone(started: Instant) {
-    report("write response error", &"the client is gone", started);
+pub(crate) fn client_gone(about: About) {
+    report("write response error", &"the client is gone", about);
 }
 
 /// The status that PHP gave does not exist.
-pub(crate) fn bad_status(status: i64, started: Instant) -> Response<Reply> {
+pub(crate) fn bad_status(status: i64, about: About) -> Response<Reply> {
     let error = format!("unknown status code from worker: {status}");
-    report("write response (chunk) error", &error, started);
+    report("write response (chunk) error", &error, about);
     text(StatusCode::INTERNAL_SERVER_ERROR, error + "\n")
 }
 
@@ -78,14 +78,15 @@ fn text(status: StatusCode, text: String) -> Response<Reply> {
 }
 
 /// Past `tracing`, which has no moments: the form of `start` is the log mode's matter.
-fn report(message: &str, error: &dyn std::fmt::Display, started: Instant) {
-    let elapsed = started.elapsed();
+fn report(message: &str, error: &dyn std::fmt::Display, about: About) {
+    let elapsed = about.started.elapsed();
     let Some(mut line) = log::line("http", Level::Error, message) else {
         return;
     };
     let milliseconds = elapsed.as_millis().try_into().unwrap_or(u64::MAX);
     line.time("start", SystemTime::now() - elapsed)
         .uint("elapsed", milliseconds)
-        .display("error", error);
+        .display("error", error)
+        .place(about.place);
     line.send();
 }

@@ -5,7 +5,7 @@ use crate::{
     connection::Activity,
     errors,
     hints::Hints,
-    observe::Observation,
+    observe::{About, Observation},
     reply::{self, Reply},
     request::{self, Surroundings},
     response,
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use rr_common::pool::{self, Answer, ExecError, Payload, Pool};
-use std::{future::poll_fn, task::Poll, time::Instant};
+use std::{fmt::Display, future::poll_fn, task::Poll, time::Instant};
 
 /// The codec flag of requests and answers: protobuf.
 pub(crate) const PROTO: u8 = 0x80;
@@ -39,7 +39,7 @@ pub(crate) struct Gone;
 struct Exchange {
     activity: Activity,
     method: Method,
-    started: Instant,
+    about: About,
     seen: Observation,
     uploads: UploadGuard,
 }
@@ -62,7 +62,8 @@ where
     let app = &*connection.app;
     let started = Instant::now();
     let mut seen = Observation::begin(&connection, &head, started);
-    app.settings.layers.enter(&mut seen);
+    app.settings.layers.enter(&connection, &mut head, &mut seen);
+    let about = seen.about();
     let declared = head
         .headers
         .get(header::CONTENT_LENGTH)
@@ -71,13 +72,13 @@ where
     let collected = match body::collect(&head.method, content_type, declared, body, &app.settings.body).await {
         Ok(collected) => collected,
         Err(BodyError::ClientGone) => {
-            errors::client_gone(started);
+            errors::client_gone(about);
             return Err(Gone);
         }
         Err(error) => {
             connection.refuse_rest();
-            let response = errors::not_read(&error, started);
-            finish(seen, &response, 0);
+            let response = errors::not_read(&error, about);
+            fail(seen, &response, 0, error);
             return Ok(response);
         }
     };
@@ -92,15 +93,18 @@ where
         uploads: collected.uploads.as_deref(),
     };
     let size = request::size_hint(&head) + collected.uploads.as_ref().map_or(0, Bytes::len);
-    let payload = Payload::new(PROTO, size, |out| request::encode(&head, &around, out), collected.body);
+    let mut payload = Payload::new(PROTO, size, |out| request::encode(&head, &around, out), collected.body);
+    if let Some(trail) = seen.hand_over() {
+        payload = payload.traced(trail);
+    }
     let answer = match app.pool.exec(payload).await {
         Ok(answer) => answer,
         Err(error) => {
             if let ExecError::NoFreeWorkers(_) = error {
                 seen.no_free_worker();
             }
-            let response = errors::not_executed(app, &error, started);
-            finish(seen, &response, read);
+            let response = errors::not_executed(app, &error, about);
+            fail(seen, &response, read, error);
             return Ok(response);
         }
     };
@@ -111,7 +115,7 @@ where
     let exchange = Exchange {
         activity,
         method: head.method,
-        started,
+        about,
         seen,
         uploads: collected.guard,
     };
@@ -134,8 +138,9 @@ fn without_php(head: &Parts) -> Option<Response<Reply>> {
     })
 }
 
-/// Ends the observation of an answer whose body is known.
-fn finish(mut seen: Observation, response: &Response<Reply>, read: u64) {
+/// Ends the observation of a request that failed.
+fn fail(mut seen: Observation, response: &Response<Reply>, read: u64, error: impl Display) {
+    seen.failed(error);
     seen.wrote(response.status().as_u16());
     seen.answered(response.status().as_u16(), read);
     seen.end(response.body().size_hint().exact().unwrap_or(0));
@@ -156,19 +161,24 @@ impl Exchange {
             let status = match head(&answer, &mut headers) {
                 Ok(status) => status,
                 Err(error) => {
-                    let response = errors::not_understood(app, &error, self.started);
-                    finish(self.seen, &response, read);
+                    let response = errors::not_understood(app, &error, self.about);
+                    fail(self.seen, &response, read, error);
                     return response;
                 }
             };
             if !(100..600).contains(&status) {
-                let mut response = errors::bad_status(status, self.started);
+                let mut response = errors::bad_status(status, self.about);
                 // What PHP set stays, but for what describes the body.
                 headers.remove(header::CONTENT_LENGTH);
                 headers.remove(header::TRANSFER_ENCODING);
                 headers.extend(std::mem::take(response.headers_mut()));
                 *response.headers_mut() = headers;
-                finish(self.seen, &response, read);
+                fail(
+                    self.seen,
+                    &response,
+                    read,
+                    format_args!("unknown status code from worker: {status}"),
+                );
                 return response;
             }
             let status = u16::try_from(status)
@@ -198,8 +208,8 @@ impl Exchange {
                     }
                     None => return self.compose(StatusCode::OK, headers, answer, read).await,
                     Some(Err(error)) => {
-                        let response = errors::not_executed(app, &error, self.started);
-                        finish(self.seen, &response, read);
+                        let response = errors::not_executed(app, &error, self.about);
+                        fail(self.seen, &response, read, error);
                         return response;
                     }
                 },

@@ -12,10 +12,14 @@ use crate::{
 };
 use nix::unistd::User;
 use rr_common::{
-    config::{Config, section::Http},
+    config::{
+        Config,
+        section::{Http, Otel},
+    },
     plugin::{Context, Plugin, StartError},
     pool::{self, Pool},
 };
+use rr_otel::Traces;
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
@@ -39,6 +43,7 @@ const LAST: Duration = Duration::from_secs(1);
 pub struct HttpPlugin {
     pool: Pool,
     metrics: Arc<HttpMetrics>,
+    traces: Option<Traces>,
     watches: Vec<Arc<Watch>>,
     sweeps: Vec<JoinHandle<()>>,
     accepts: Mutex<Vec<JoinHandle<()>>>,
@@ -68,7 +73,9 @@ impl Plugin for HttpPlugin {
         let http = context.config.http.as_ref().ok_or_else(|| missing("http"))?;
         let server = context.config.server.clone().ok_or_else(|| missing("server"))?;
         let metrics = Arc::new(HttpMetrics::new());
-        let settings = Settings::new(http, owner(&server.user)?, &metrics)?;
+        let traces = traces(http, context.config.otel.as_ref())?;
+        let tracer = traces.as_ref().map(Traces::tracer);
+        let settings = Settings::new(http, owner(&server.user)?, &metrics, tracer.as_ref())?;
         // All that can be wrong is found out before the first PHP process starts.
         let doors = doors(http)?;
         let mut listeners = Vec::new();
@@ -91,6 +98,7 @@ impl Plugin for HttpPlugin {
         let mut plugin = Self {
             pool,
             metrics,
+            traces,
             watches: Vec::new(),
             sweeps: Vec::new(),
             accepts: Mutex::default(),
@@ -128,7 +136,13 @@ impl Plugin for HttpPlugin {
     }
 
     async fn stop(self, deadline: Instant) {
-        self.pool.stop(deadline).await;
+        // No request is left that could make spans.
+        let traces = async {
+            if let Some(traces) = self.traces {
+                traces.stop(deadline).await;
+            }
+        };
+        tokio::join!(self.pool.stop(deadline), traces);
         for sweep in self.sweeps {
             sweep.abort();
         }
@@ -190,6 +204,13 @@ impl HttpPlugin {
             }
         }
     }
+}
+
+/// The traces, if the middleware `otel` is asked for and there is a section that says where they go.
+fn traces(http: &Http, otel: Option<&Otel>) -> Result<Option<Traces>, StartError> {
+    let section = otel.filter(|_| http.middleware.iter().any(|name| name == "otel"));
+    let started = section.map(|section| Traces::start(section, "rr-http"));
+    started.transpose().map_err(|error| StartError(error.to_string()))
 }
 
 /// The addresses to listen on, with the certificates read.

@@ -6,6 +6,7 @@ use crate::{
 };
 use http::StatusCode;
 use rr_common::{config::section::Http, plugin::StartError};
+use rr_otel::Tracer;
 use std::{sync::Arc, time::Duration};
 
 /// What of the configuration a request meets.
@@ -33,8 +34,13 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Settings of a configuration that this version can serve.
-    pub(crate) fn new(http: &Http, owner: Option<(u32, u32)>, metrics: &Arc<HttpMetrics>) -> Result<Self, StartError> {
-        let layers = layers(http, metrics)?;
+    pub(crate) fn new(
+        http: &Http,
+        owner: Option<(u32, u32)>,
+        metrics: &Arc<HttpMetrics>,
+        tracer: Option<&Tracer>,
+    ) -> Result<Self, StartError> {
+        let layers = layers(http, metrics, tracer)?;
         let internal_error = status(
             "internal_error_code",
             http.internal_error_code,
@@ -56,8 +62,8 @@ impl Settings {
 }
 
 /// The middleware, or one message for all that is configured and not there.
-fn layers(http: &Http, metrics: &Arc<HttpMetrics>) -> Result<Layers, StartError> {
-    let (layers, mut missing) = match Layers::new(&http.middleware, metrics) {
+fn layers(http: &Http, metrics: &Arc<HttpMetrics>, tracer: Option<&Tracer>) -> Result<Layers, StartError> {
+    let (layers, mut missing) = match Layers::new(&http.middleware, metrics, tracer) {
         Ok(layers) => (layers, Vec::new()),
         Err(missing) => (Layers::default(), missing),
     };
@@ -101,7 +107,7 @@ mod tests {
     use rr_common::config::section::{Fcgi, Ssl};
 
     fn settings(http: &Http) -> Result<Settings, StartError> {
-        Settings::new(http, None, &Arc::new(HttpMetrics::new()))
+        Settings::new(http, None, &Arc::new(HttpMetrics::new()), None)
     }
 
     // HTTP-23

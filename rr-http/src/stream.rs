@@ -7,11 +7,15 @@ use crate::{body::UploadGuard, connection::Activity, handle::PROTO, observe::Obs
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-use rr_common::pool::{Answer, ExecError, Stream};
+use rr_common::{
+    pool::{Answer, ExecError, Stream},
+    telemetry::trace::{Place, SpanId, TraceId},
+};
 use std::{
     io,
     task::{Context, Poll, ready},
 };
+use tracing::field::DisplayValue;
 
 /// The rest of a streamed answer.
 pub(crate) struct Streamed {
@@ -102,6 +106,11 @@ impl Streamed {
         Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
+    /// The fields of a line about a traced request.
+    fn place(&self) -> (Option<DisplayValue<TraceId>>, Option<DisplayValue<SpanId>>) {
+        Place::fields(self.seen.as_ref().and_then(Observation::place))
+    }
+
     fn piece(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         self.sent += bytes.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
@@ -112,8 +121,10 @@ impl Streamed {
         self.source = Source::Broken;
         if let Some(seen) = &mut self.seen {
             seen.wrote(self.activity.connection().app.settings.internal_error.as_u16());
+            seen.failed(error);
         }
-        tracing::error!(target: "http", error, "read stream");
+        let (trace_id, span_id) = self.place();
+        tracing::error!(target: "http", error, trace_id, span_id, "read stream");
         Poll::Ready(Some(Err(io::Error::other(error.to_owned()))))
     }
 }
@@ -122,7 +133,14 @@ impl Drop for Streamed {
     fn drop(&mut self) {
         let complete = self.length.is_some_and(|length| self.sent >= length);
         if matches!(self.source, Source::Open(..)) && !complete {
-            tracing::error!(target: "http", peer = %self.activity.connection().peer, "write response (chunk) error: the client is gone");
+            let (trace_id, span_id) = self.place();
+            tracing::error!(
+                target: "http", peer = %self.activity.connection().peer, trace_id, span_id,
+                "write response (chunk) error: the client is gone"
+            );
+            if let Some(seen) = &mut self.seen {
+                seen.failed("the client is gone");
+            }
         }
         if let Some(seen) = self.seen.take() {
             seen.end(self.sent);

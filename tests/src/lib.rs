@@ -8,6 +8,7 @@
 //! - [`rpc_place`]: the same with an RPC port
 //! - [`process`]: process trees as `/proc` shows them
 //! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, raw bytes, and goridge RPC
+//! - [`collector`]: a collector of traces
 //! - [`metrics`]: a server with a page of metrics, and what stands on it
 //! - [`background`]: a runtime beside the test
 //! - [`wait`]: polling with a bound
@@ -20,6 +21,7 @@
 pub mod background;
 pub mod bin;
 pub mod client;
+pub mod collector;
 pub mod metrics;
 pub mod process;
 pub mod room;

@@ -8,7 +8,6 @@ type Asked = (&'static str, fn(&Config) -> bool);
 /// Sections and keys that are known and checked, but that nothing in this build serves yet. Whoever brings the part
 /// removes its line.
 const UNSERVED: &[Asked] = &[
-    ("otel", |c| c.otel.is_some()),
     ("fileserver", |c| c.fileserver.is_some()),
     ("reload", |c| c.reload.is_some()),
     ("http.http3", |c| {
@@ -75,7 +74,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::config::CommandLine;
-    use crate::config::section::{Http, Otel, PluginProcess, Ssl};
+    use crate::config::section::{Http, PluginProcess, Reload, Ssl};
 
     #[test]
     fn sections_ask_for_processes_and_sockets() {
@@ -85,7 +84,7 @@ mod tests {
                 ssl: Some(Ssl::default()),
                 ..Http::default()
             }),
-            otel: Some(Otel::default()),
+            reload: Some(Reload::default()),
             ..Config::default()
         };
         let own = PluginProcess {
@@ -99,7 +98,7 @@ mod tests {
             .insert("http".into(), PluginProcess::default());
         assert_eq!(config.plugins(), ["http", "mine"]);
         assert_eq!(config.addresses("http"), [":8080", "unix:///run/x.sock"]);
-        assert_eq!(config.unserved_sections(), ["otel"]);
+        assert_eq!(config.unserved_sections(), ["reload"]);
         if let Some(ssl) = config.http.as_mut().and_then(|http| http.ssl.as_mut()) {
             ssl.key = "k.pem".into();
             ssl.cert = "c.pem".into();

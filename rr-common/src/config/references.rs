@@ -42,6 +42,7 @@ pub(super) fn check(config: &Config, root: &Node, base_dir: &Path, findings: &mu
     if let Some(jobs) = &config.jobs {
         check.jobs(jobs);
     }
+    check.otel(config);
     check.files(config);
     check.required(config);
 }
@@ -155,6 +156,35 @@ impl Check<'_> {
             if !["", "console", "json"].contains(&channel.encoding.as_str()) {
                 let message = format!("expected console or json, found {:?}", channel.encoding);
                 self.error(&format!("{key}.encoding"), message);
+            }
+        }
+    }
+
+    fn otel(&mut self, config: &Config) {
+        let mut middleware = config.http.iter().flat_map(|http| &http.middleware);
+        let Some(otel) = &config.otel else {
+            if middleware.any(|name| name == "otel") {
+                self.warn(
+                    "http.middleware",
+                    "otel is named, but there is no section `otel`: nothing is traced",
+                );
+            }
+            return;
+        };
+        match otel.exporter.as_str() {
+            "" | "otlp" | "zipkin" | "stdout" | "stderr" => {}
+            "jaeger" => self.error("otel.exporter", "jaeger exporter is deprecated, use OTLP instead"),
+            other => self.error(
+                "otel.exporter",
+                format!("expected otlp, zipkin, stdout or stderr, found {other:?}"),
+            ),
+        }
+        for (key, value) in [
+            ("service_name", &otel.service_name),
+            ("service_version", &otel.service_version),
+        ] {
+            if !value.is_empty() {
+                self.warn(&format!("otel.{key}"), format!("deprecated, use otel.resource.{key}"));
             }
         }
     }

@@ -6,7 +6,7 @@
 use super::{
     Answer, ExecError,
     exchange::Fate,
-    shared::{Hand, Shared},
+    shared::{Hand, Job, Shared},
     state::{Next, Why},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         Kind,
         frames::{Frames, ReadError},
     },
+    telemetry::trace::Place,
     worker::{Payload, process::Order},
 };
 use bytes::Bytes;
@@ -137,9 +138,15 @@ impl Reader {
     pub(super) fn result(&self, frame: Frame) -> Result<Result<Answer, ExecError>, Broken> {
         if frame.head.flags & flag::ERROR != 0 {
             let error = ExecError::SoftJob(String::from_utf8_lossy(&frame.payload).into_owned());
+            let place = self.shared.with(|core| {
+                let slot = core.slot(self.hand.id)?;
+                // The request of a stream is in its pipe no more.
+                slot.jobs.front().filter(|_| !slot.streaming)?.place()
+            });
+            let (trace_id, span_id) = Place::fields(place);
             tracing::warn!(
                 target: "server", reason = "SoftJob", pid = self.hand.pid, internal_event_name = "EventWorkerSoftError",
-                %error, "soft worker error"
+                %error, trace_id, span_id, "soft worker error"
             );
             return Ok(Err(error));
         }
@@ -162,7 +169,7 @@ impl Reader {
         };
         let lost = self.shared.with(|core| core.lost(self.hand.id, fate, Instant::now()));
         if !lost.expected || !lost.failed.is_empty() {
-            self.log(&broken, &broken.error());
+            self.log(&broken, &broken.error(), lost.failed.first().and_then(Job::place));
         }
         for job in lost.failed {
             let error = lost.why.clone().map_or_else(|| broken.error(), Why::into_error);
@@ -182,15 +189,18 @@ impl Reader {
         }
     }
 
-    pub(super) fn log(&self, broken: &Broken, error: &ExecError) {
+    pub(super) fn log(&self, broken: &Broken, error: &ExecError, place: Option<Place>) {
         let pid = self.hand.pid;
+        let (trace_id, span_id) = Place::fields(place);
         match broken {
             Broken::Read(_) => tracing::warn!(
                 target: "server", reason = "worker hung or process was killed", pid,
-                internal_event_name = "EventWorkerError", %error, "RoadRunner can't communicate with the worker"
+                internal_event_name = "EventWorkerError", %error, trace_id, span_id,
+                "RoadRunner can't communicate with the worker"
             ),
             _ => tracing::warn!(
-                target: "server", pid, internal_event_name = "EventWorkerDestruct", %error, "worker will be restarted"
+                target: "server", pid, internal_event_name = "EventWorkerDestruct", %error, trace_id, span_id,
+                "worker will be restarted"
             ),
         }
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     relay::outbox::{Item, Outbox},
+    telemetry::trace::Place,
     worker::{
         Payload,
         process::{Order, Orders},
@@ -29,6 +30,13 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Result<Answer, ExecError>>,
     pub(super) since: Instant,
     pub(super) tries: u8,
+}
+
+impl Job {
+    /// Its place in a trace, if it has one.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.payload.trail.as_ref().map(|trail| trail.place())
+    }
 }
 
 impl Request for Job {
@@ -71,6 +79,9 @@ impl Member for Worker {
 
 impl Hand {
     pub(super) fn send(&self, payload: Arc<Payload>) {
+        if let Some(trail) = &payload.trail {
+            trail.begin();
+        }
         self.outbox.send(Item::Request(payload));
     }
 
@@ -153,8 +164,10 @@ impl Shared {
             Effect::Fail(job, why) => {
                 let error = why.into_error();
                 if matches!(error, ExecError::NoFreeWorkers(_)) {
+                    let (trace_id, span_id) = Place::fields(job.place());
                     tracing::error!(
                         target: "server", reason = "no free workers", internal_event_name = "EventNoFreeWorkers", %error,
+                        trace_id, span_id,
                         "no free workers in the pool, wait timeout exceed"
                     );
                 }

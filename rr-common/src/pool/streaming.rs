@@ -126,7 +126,7 @@ impl Reader {
             None => broken.error(),
         };
         if !lost.expected {
-            self.log(&broken, &error);
+            self.log(&broken, &error, lost.failed.first().and_then(Job::place));
         }
         let _ = sender.try_send(Piece {
             item: Err(error),

@@ -4,8 +4,9 @@
 //! it is, in memory or in a file.
 
 use crate::frame::{HEADER, Head};
+use crate::telemetry::trace::Trail;
 use bytes::{BufMut, Bytes, BytesMut};
-use std::fs::File;
+use std::{fs::File, sync::Arc};
 
 /// Bodies up to this size are copied behind the context: cheaper than a second piece.
 const SMALL: usize = 16 * 1024;
@@ -19,6 +20,8 @@ pub struct Payload {
     /// What follows the first buffer.
     pub(crate) rest: Body,
     fault: Option<&'static str>,
+    /// Of a traced request only.
+    pub(crate) trail: Option<Arc<Trail>>,
 }
 
 /// The body of a request.
@@ -53,6 +56,7 @@ impl Payload {
             head,
             rest,
             fault: None,
+            trail: None,
         };
         let total = payload.len() - START as u64;
         if total == 0 {
@@ -70,6 +74,13 @@ impl Payload {
         let context_len = u32::try_from(context_len).unwrap_or(u32::MAX);
         payload.head[HEADER..START].copy_from_slice(&context_len.to_le_bytes());
         payload
+    }
+
+    /// The request is traced.
+    #[must_use]
+    pub fn traced(mut self, trail: Arc<Trail>) -> Self {
+        self.trail = Some(trail);
+        self
     }
 
     /// Bytes of the whole frame.

@@ -4,15 +4,19 @@
 //! [`Layers::enter`] is a request's way in. A layer that only watches leaves its part in the request's [`Observation`].
 
 mod http_metrics;
+mod otel;
 
 pub(crate) use http_metrics::{HttpMetrics, Measured};
+pub(crate) use otel::Trace;
 
-use crate::observe::Observation;
+use crate::{connection::Connection, observe::Observation};
+use http::request::Parts;
+use rr_otel::Tracer;
 use std::sync::Arc;
 
 /// Middleware that this version does not have. To leave one out in silence could lay files or addresses open, so a
 /// configuration that names it does not start.
-const MISSING: [&str; 6] = ["static", "headers", "gzip", "sendfile", "proxy_ip_parser", "otel"];
+const MISSING: [&str; 5] = ["static", "headers", "gzip", "sendfile", "proxy_ip_parser"];
 
 /// The layers, the innermost first.
 #[derive(Debug, Default)]
@@ -21,17 +25,23 @@ pub(crate) struct Layers(Vec<Layer>);
 #[derive(Debug)]
 enum Layer {
     Metrics(Arc<HttpMetrics>),
+    Traces(Tracer),
 }
 
 impl Layers {
     /// The layers of these names; or the names of those that are not there. Names that nobody knows are a warning, as in
-    /// the reference.
-    pub(crate) fn new(names: &[String], metrics: &Arc<HttpMetrics>) -> Result<Self, Vec<String>> {
+    /// the reference; `otel` is nothing without a tracer, which the section of that name makes.
+    pub(crate) fn new(
+        names: &[String],
+        metrics: &Arc<HttpMetrics>,
+        tracer: Option<&Tracer>,
+    ) -> Result<Self, Vec<String>> {
         let mut layers = Vec::new();
         let mut missing = Vec::new();
         for name in names {
             match name.as_str() {
                 "http_metrics" => layers.push(Layer::Metrics(metrics.clone())),
+                "otel" => layers.extend(tracer.cloned().map(Layer::Traces)),
                 known if MISSING.contains(&known) => missing.push(format!("middleware {known}")),
                 _ => tracing::warn!(target: "http", requested = %name, "requested middleware does not exist"),
             }
@@ -43,10 +53,11 @@ impl Layers {
     }
 
     /// A request's way in, from the outermost layer to the innermost.
-    pub(crate) fn enter(&self, seen: &mut Observation) {
+    pub(crate) fn enter(&self, connection: &Connection, head: &mut Parts, seen: &mut Observation) {
         for layer in self.0.iter().rev() {
             match layer {
                 Layer::Metrics(metrics) => seen.measure(metrics),
+                Layer::Traces(tracer) => seen.trace(tracer, connection, head),
             }
         }
     }
