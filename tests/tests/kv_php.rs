@@ -2,45 +2,81 @@
 
 #![allow(clippy::unwrap_used)]
 
+use rr_tests::servers::{Memcached, Redis, installed};
 use rr_tests::wait::SOON;
-use rr_tests::{Room, Server, bin, eventually, process, room::free_port, server::merge, servers::installed};
+use rr_tests::{Client, Room, Server, bin, eventually, process, room::free_port, server::merge};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+/// The servers behind some of the storages; what is not installed here is left out.
+struct Backends {
+    redis: Option<Redis>,
+    memcached: Option<[Memcached; 2]>,
+}
+
+impl Backends {
+    fn start(room: &Room) -> Self {
+        let memcached = |n: usize| Memcached::start(room, &format!("memcached{n}"));
+        Self {
+            redis: Redis::start(room, "redis", &[]),
+            memcached: memcached(0).and_then(|first| Some([first, memcached(1)?])),
+        }
+    }
+}
+
 /// A storage of each driver, named after it.
-fn drivers(room: &Room) -> Value {
-    json!({
+fn drivers(room: &Room, backends: &Backends) -> Value {
+    let mut drivers = json!({
         "memory": {"driver": "memory", "config": {}},
         "boltdb": {"driver": "boltdb", "config": {"file": room.file("kv.db"), "interval": 1}},
-    })
+    });
+    if let Some(redis) = &backends.redis {
+        let config = json!({"addrs": [redis.address()], "dial_timeout": "1s", "read_timeout": "1s"});
+        drivers["redis"] = json!({"driver": "redis", "config": config});
+    }
+    if let Some(servers) = &backends.memcached {
+        let addresses: Vec<_> = servers.iter().map(Memcached::address).collect();
+        drivers["memcached"] = json!({"driver": "memcached", "config": {"addr": addresses, "timeout": "1s"}});
+    }
+    drivers
 }
 
 /// A server with these storages.
 struct Kv {
     server: Server,
     port: u16,
+    status: u16,
     names: Vec<String>,
+    backends: Backends,
 }
 
 impl Kv {
     fn start() -> Self {
         let room = Room::new();
-        let port = free_port();
-        let storages = drivers(&room);
+        let (port, status) = (free_port(), free_port());
+        let backends = Backends::start(&room);
+        let storages = drivers(&room, &backends);
         let names = storages.as_object().unwrap().keys().cloned().collect();
         let mut config = json!({
             "version": "3",
             "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
             "logs": {"mode": "production", "level": "info"},
             "supervisor": {"restart": {"backoff": "20ms"}},
+            "status": {"address": format!("127.0.0.1:{status}")},
         });
         merge(&mut config, json!({"kv": storages}));
         let server = Server::launch(room, port, &config.to_string(), &[]);
         server.wait_log("RoadRunner server started");
-        Self { server, port, names }
+        Self {
+            server,
+            port,
+            status,
+            names,
+            backends,
+        }
     }
 
     /// A program that finds the server as a worker does.
@@ -128,6 +164,52 @@ fn what_must_be_atomic_is() {
         let all = CLIENTS * TIMES;
         assert_eq!(text(&script.output().unwrap()), format!("{all} {all}"), "{storage}");
     });
+}
+
+/// KV-05, KV-06: a server behind a storage goes: errors meanwhile, `/health` tells, the other storages go on. It comes back:
+/// all works again, on the connection that the client has had all the time.
+#[test]
+fn a_server_that_goes_and_comes_back() {
+    let kv = Kv::start();
+    let health = |expected: u16| {
+        let client = Client::tcp(([127, 0, 0, 1], kv.status).into());
+        eventually(SOON, || client.get("/health?plugin=kv").status == expected);
+    };
+    let mut gone = Vec::new();
+    if let Some(redis) = &kv.backends.redis {
+        gone.push((
+            "redis",
+            vec![redis.daemon()],
+            Box::new(|| redis.restart()) as Box<dyn Fn()>,
+        ));
+    }
+    if let Some(servers) = &kv.backends.memcached {
+        let daemons = servers.iter().map(Memcached::daemon).collect();
+        gone.push((
+            "memcached",
+            daemons,
+            Box::new(|| servers.iter().for_each(Memcached::restart)),
+        ));
+    }
+    for (storage, daemons, restart) in gone {
+        let mut script = kv.php("outage.php", storage);
+        let mut client = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut answers = BufReader::new(client.stdout.take().unwrap()).lines();
+        let mut ask = |what: &str| {
+            writeln!(client.stdin.as_mut().unwrap(), "{what}").unwrap();
+            answers.next().unwrap().unwrap()
+        };
+        assert_eq!(ask("works"), "ok", "{storage}");
+        health(200);
+        daemons.iter().for_each(|daemon| daemon.kill());
+        assert_eq!(ask("fails"), "ok", "{storage}");
+        health(503);
+        restart();
+        health(200);
+        assert_eq!(ask("works"), "ok", "{storage}");
+        drop(client.stdin.take());
+        assert!(client.wait().unwrap().success());
+    }
 }
 
 /// KV-10: `kill -9` of the plugin loses nothing that was acknowledged, and costs the client errors but not its connection.

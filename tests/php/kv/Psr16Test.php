@@ -21,4 +21,17 @@ final class Psr16Test extends SimpleCacheTest
     {
         return SimpleCache::fromEnvironment((string) \getenv('KV_STORAGE'));
     }
+    /** Memcached's keys have 250 bytes at most, with RoadRunner too; PSR-16 asks for 64. */
+    public function testBasicUsageWithLongKey()
+    {
+        if (\getenv('KV_STORAGE') !== 'memcached') {
+            parent::testBasicUsageWithLongKey();
+            return;
+        }
+        $key = \str_repeat('a', 250);
+        $this->assertFalse($this->cache->has($key));
+        $this->assertTrue($this->cache->set($key, 'value'));
+        $this->assertSame('value', $this->cache->get($key));
+        $this->assertTrue($this->cache->delete($key));
+    }
 }
