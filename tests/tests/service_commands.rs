@@ -170,6 +170,23 @@ fn it_dies_with_the_supervisor() {
     eventually(SOON, || !sleeping.iter().any(|pid| process::alive(*pid)));
 }
 
+/// What a service has started has no parent-death signal: the guard kills it. One that was killed itself is replaced.
+#[test]
+fn what_it_has_started_dies_with_the_supervisor_too() {
+    let (room, command) = script("sleep 1000; true");
+    let server = start(room, json!({"wrapped": {"command": command}}));
+    let guards = || process::named(server.pid(), "rr-supervisor");
+    eventually(SOON, || {
+        process::named(server.pid(), "sleep").len() == 1 && guards().len() == 1
+    });
+    let first = guards();
+    process::kill_and_wait(first[0]);
+    eventually(SOON, || guards().len() == 1 && guards() != first);
+    let below = process::descendants(server.pid());
+    server.signal(Signal::SIGKILL);
+    eventually(SOON, || !below.iter().any(|pid| process::alive(*pid)));
+}
+
 #[test]
 fn it_runs_as_the_user() {
     if !geteuid().is_root() {

@@ -14,6 +14,7 @@ mod up;
 mod version;
 mod workers;
 
+use crate::service::guard;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use rr_common::{
     config::LoadOptions,
@@ -86,6 +87,9 @@ enum Verb {
     Jobs(jobs::Arguments),
     /// Show the processes of the running server: version, age, restarts, memory, health
     Plugins(Output),
+    /// What a server starts for itself
+    #[command(name = guard::VERB, hide = true)]
+    GuardServices,
     /// Look into the configuration
     Config {
         #[command(subcommand)]
@@ -144,6 +148,10 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
         Some(Verb::Reset(arguments)) => reset::run(&cli.global, &arguments),
         Some(Verb::Jobs(arguments)) => jobs::run(&cli.global, &arguments),
         Some(Verb::Plugins(output)) => plugins::run(&cli.global, output),
+        Some(Verb::GuardServices) => {
+            guard::stand(std::io::stdin().lock());
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Verb::Config { what }) => config::run(&cli.global, &what),
         None => {
             Cli::command().print_help()?;

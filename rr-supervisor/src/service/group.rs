@@ -1,8 +1,9 @@
 //! The processes of one service: carries out what each [`Life`] decides.
 
 use super::{
+    around::Around,
     life::{Action, Event, Life},
-    output, spawn,
+    spawn,
     spec::Spec,
 };
 use crate::{plugins::lifecycle::Exit, plugins::process::kill_group, reaper};
@@ -12,7 +13,7 @@ use nix::{
 };
 use rr_common::telemetry::{Level, log};
 use std::time::{Instant, SystemTime};
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::sync::oneshot;
 
 /// Who waits for a group, and what he is told when it has come to rest.
 pub(super) type Waiter = (oneshot::Sender<Result<(), String>>, Result<(), String>);
@@ -81,21 +82,21 @@ impl Group {
     }
 
     /// Tells every process of an event. The error is that of the first one that cannot be started.
-    pub(super) fn tell(&mut self, event: Event, output: &mut JoinSet<()>, now: Instant) -> Result<(), String> {
+    pub(super) fn tell(&mut self, event: Event, around: &mut Around, now: Instant) -> Result<(), String> {
         let mut result = Ok(());
         for member in &mut self.members {
-            result = result.and(member.tell(&self.spec, event, output, now));
+            result = result.and(member.tell(&self.spec, event, around, now));
         }
         result
     }
 
     /// A child has ended. Whether it was of this service or not, others of a group that is waited for may have gone with it.
-    pub(super) fn ended(&mut self, pid: Pid, exit: Exit, output: &mut JoinSet<()>, now: Instant) {
+    pub(super) fn ended(&mut self, pid: Pid, exit: Exit, around: &mut Around, now: Instant) {
         for member in &mut self.members {
             if let Some(process) = member.process.as_mut().filter(|process| process.pid == pid) {
                 process.exit = Some(exit);
             }
-            if let Err(error) = member.bury(&self.spec, output, now) {
+            if let Err(error) = member.bury(&self.spec, around, now) {
                 let waiting = self.waiters.iter_mut().filter(|(_, result)| result.is_ok());
                 waiting.for_each(|(_, result)| *result = Err(error.clone()));
             }
@@ -103,12 +104,12 @@ impl Group {
     }
 
     /// Acts on the time limits that have come.
-    pub(super) fn elapse(&mut self, output: &mut JoinSet<()>, now: Instant) {
+    pub(super) fn elapse(&mut self, around: &mut Around, now: Instant) {
         for member in &mut self.members {
             if member.life.wake().is_some_and(|wake| wake <= now) {
                 // A failed start has been logged; it is tried again.
-                let _ = member.tell(&self.spec, Event::Elapsed, output, now);
-                let _ = member.bury(&self.spec, output, now);
+                let _ = member.tell(&self.spec, Event::Elapsed, around, now);
+                let _ = member.bury(&self.spec, around, now);
             }
         }
     }
@@ -164,17 +165,17 @@ impl Group {
 }
 
 impl Member {
-    fn tell(&mut self, spec: &Spec, event: Event, output: &mut JoinSet<()>, now: Instant) -> Result<(), String> {
+    fn tell(&mut self, spec: &Spec, event: Event, around: &mut Around, now: Instant) -> Result<(), String> {
         match self.life.on(event, now) {
-            Some(action) => self.act(spec, action, output, now),
+            Some(action) => self.act(spec, action, around, now),
             None => Ok(()),
         }
     }
 
-    fn act(&mut self, spec: &Spec, action: Action, output: &mut JoinSet<()>, now: Instant) -> Result<(), String> {
+    fn act(&mut self, spec: &Spec, action: Action, around: &mut Around, now: Instant) -> Result<(), String> {
         let name = spec.name.as_str();
         let why = match action {
-            Action::Spawn => return self.spawn(spec, output, now),
+            Action::Spawn => return self.spawn(spec, around, now),
             Action::Interrupt => {
                 // The whole group, as a terminal does it: a wrapper such as `sh -c` would keep it to itself.
                 let _ = self.process.as_ref().map(|process| killpg(process.pid, Signal::SIGINT));
@@ -191,13 +192,12 @@ impl Member {
         Ok(())
     }
 
-    fn spawn(&mut self, spec: &Spec, output: &mut JoinSet<()>, now: Instant) -> Result<(), String> {
+    fn spawn(&mut self, spec: &Spec, around: &mut Around, now: Instant) -> Result<(), String> {
         match spawn::spawn(spec, self.number) {
             Ok((pid, pipe)) => {
                 let command = spec.text();
                 tracing::info!(target: "service", name = spec.name, command, pid = pid.as_raw(), "service was started");
-                while output.try_join_next().is_some() {}
-                output.spawn(output::log_lines(pipe, spec.logger.clone()));
+                around.begun(pid, pipe, spec.logger.clone());
                 self.pid = Some(pid);
                 self.process = Some(Process {
                     pid,
@@ -219,7 +219,7 @@ impl Member {
 
     /// Sees to a process that has ended. One that was asked to stop has ended when all of its group have: what a wrapper started may
     /// need its time.
-    fn bury(&mut self, spec: &Spec, output: &mut JoinSet<()>, now: Instant) -> Result<(), String> {
+    fn bury(&mut self, spec: &Spec, around: &mut Around, now: Instant) -> Result<(), String> {
         let Some(process) = self.process.as_ref() else {
             return Ok(());
         };
@@ -235,10 +235,11 @@ impl Member {
         if orphans > 0 {
             tracing::warn!(target: "service", name = spec.name, count = orphans, "killed the processes that it left behind");
         }
+        around.over(pid);
         self.process = None;
         self.ended = in_words(exit);
         self.tell_end(spec, pid, exit, asked);
-        self.tell(spec, Event::Died(exit), output, now)
+        self.tell(spec, Event::Died(exit), around, now)
     }
 
     fn tell_end(&self, spec: &Spec, pid: Pid, exit: Exit, asked: bool) {

@@ -6,9 +6,12 @@
 //! - [`spec`]: what a service is
 //! - [`life`]: the life of one process as plain data
 //! - [`group`]: the processes of one service; [`spawn`]: their start; [`output`]: their lines
+//! - [`around`]: what all share; [`guard`]: what kills their groups if we are killed
 //! - [`rpc`]: the methods
 
+mod around;
 mod group;
+pub(crate) mod guard;
 mod life;
 mod output;
 mod rpc;
@@ -19,6 +22,7 @@ pub(crate) use rpc::ServiceRpc;
 pub(crate) use spawn::MARK;
 
 use crate::{fleet::Loss, plugins::lifecycle::Exit};
+use around::Around;
 use group::Group;
 pub(crate) use group::Seen;
 use life::Event;
@@ -29,11 +33,7 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot};
 
 /// The plugin's name.
 const NAME: &str = "service";
@@ -74,8 +74,7 @@ pub(crate) enum Order {
 pub(crate) struct Services {
     groups: Vec<Group>,
     orders: mpsc::Receiver<Order>,
-    /// Readers of the processes' output.
-    output: JoinSet<()>,
+    around: Around,
     /// Who waits for the restart of all.
     resets: Vec<Answer<()>>,
     losses: Vec<Loss>,
@@ -101,7 +100,7 @@ impl Services {
         let services = Self {
             groups: specs?,
             orders,
-            output: JoinSet::new(),
+            around: Around::default(),
             resets: Vec::new(),
             losses: Vec::new(),
             fail_fast,
@@ -113,7 +112,7 @@ impl Services {
     /// Starts those of the configuration.
     pub(crate) fn start(&mut self, now: Instant) {
         for group in &mut self.groups {
-            if let Err(error) = group.tell(Event::Start, &mut self.output, now) {
+            if let Err(error) = group.tell(Event::Start, &mut self.around, now) {
                 self.losses.push(Loss {
                     name: NAME.to_owned(),
                     reason: format!("{}: {error}", group.spec.name),
@@ -128,7 +127,7 @@ impl Services {
         self.stopping = true;
         for group in &mut self.groups {
             // Nothing is started by a stop.
-            let _ = group.tell(Event::Stop(deadline), &mut self.output, now);
+            let _ = group.tell(Event::Stop(deadline), &mut self.around, now);
         }
     }
 
@@ -155,15 +154,16 @@ impl Services {
     /// Acts on the time limits that have come.
     pub(crate) fn elapse(&mut self, now: Instant) {
         for group in &mut self.groups {
-            group.elapse(&mut self.output, now);
+            group.elapse(&mut self.around, now);
         }
         self.settle();
     }
 
     /// A child has ended.
     pub(crate) fn ended(&mut self, pid: Pid, exit: Exit, now: Instant) {
+        self.around.ended(pid);
         for group in &mut self.groups {
-            group.ended(pid, exit, &mut self.output, now);
+            group.ended(pid, exit, &mut self.around, now);
         }
         self.settle();
     }
@@ -173,9 +173,9 @@ impl Services {
         self.groups.iter().for_each(Group::kill);
     }
 
-    /// Waits until the last lines have been read, but not for long: what has left its group may hold a pipe open.
+    /// Waits until the last lines have been read, but not for long.
     pub(crate) async fn last_words(&mut self, patience: Duration) {
-        let _ = timeout(patience, async { while self.output.join_next().await.is_some() {} }).await;
+        self.around.last_words(patience).await;
     }
 
     /// The next order; `None` when nobody can give one.
@@ -192,7 +192,7 @@ impl Services {
             Order::Reset(answer) => {
                 for group in self.groups.iter_mut().filter(|group| !group.leaving && !self.stopping) {
                     // What cannot be started again has been logged.
-                    let _ = group.tell(Event::Restart, &mut self.output, now);
+                    let _ = group.tell(Event::Restart, &mut self.around, now);
                 }
                 self.resets.push(answer);
             }
@@ -219,11 +219,11 @@ impl Services {
             return drop(answer.send(Err(STOPPING.into())));
         }
         let mut group = Group::new(spec);
-        let started = group.tell(Event::Start, &mut self.output, now);
+        let started = group.tell(Event::Start, &mut self.around, now);
         if started.is_err() {
             // All or nothing: those that were started go again.
             group.leaving = true;
-            let _ = group.tell(Event::Stop(now + FAR), &mut self.output, now);
+            let _ = group.tell(Event::Stop(now + FAR), &mut self.around, now);
         }
         group.waiters.push((answer, started));
         self.groups.push(group);
@@ -237,7 +237,7 @@ impl Services {
             Err(error) => return drop(answer.send(Err(error))),
         };
         group.leaving = matches!(event, Event::Stop(_));
-        let told = group.tell(event, &mut self.output, now);
+        let told = group.tell(event, &mut self.around, now);
         group.waiters.push((answer, told));
     }
 

@@ -130,6 +130,8 @@ fn logger(name: &str, named: bool) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use rr_common::rpc::{Codec, decode_message};
 
     fn create() -> Create {
         Create {
@@ -163,6 +165,26 @@ mod tests {
             (spec.rules.stop, spec.rules.exec_timeout),
             (Duration::from_secs(5), None)
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_make_a_service_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            for codec in [Codec::Proto, Codec::Json] {
+                if let Ok(create) = decode_message::<Create>(codec, bytes.clone().into()) {
+                    let _ = Spec::created(create);
+                }
+            }
+        }
+
+        #[test]
+        fn any_numbers_are_bounded(number in any::<i64>(), timeout in any::<i64>(), wait in any::<u64>()) {
+            let create = Create { process_num: number, exec_timeout: timeout, restart_sec: wait, timeout_stop_sec: wait, ..create() };
+            if let Ok(spec) = Spec::created(create) {
+                prop_assert!((1..=1000).contains(&spec.processes));
+                prop_assert!(spec.rules.stop <= LONGEST && spec.rules.exec_timeout.is_none_or(|limit| limit <= LONGEST));
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,67 @@
+//! What all services share: the readers of their output, and the guard that knows their process groups.
+
+use super::{guard::Guard, output};
+use nix::unistd::Pid;
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{net::unix::pipe, task::JoinSet, time::timeout};
+
+/// What all services share.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    output: JoinSet<()>,
+    guard: Option<Guard>,
+    /// The groups that are there, for a guard that takes the place of another.
+    groups: BTreeSet<Pid>,
+}
+
+impl Around {
+    /// A process has been started, which leads a group.
+    pub(super) fn begun(&mut self, group: Pid, pipe: pipe::Receiver, logger: String) {
+        while self.output.try_join_next().is_some() {}
+        self.output.spawn(output::log_lines(pipe, logger));
+        self.groups.insert(group);
+        if !self.guard.as_mut().is_some_and(|guard| guard.watch(group).is_ok()) {
+            self.post_guard();
+        }
+    }
+
+    /// Nothing of the group is left.
+    pub(super) fn over(&mut self, group: Pid) {
+        self.groups.remove(&group);
+        if self.guard.as_mut().is_some_and(|guard| guard.forget(group).is_err()) {
+            self.post_guard();
+        }
+    }
+
+    /// A child has ended: the guard, perhaps.
+    pub(super) fn ended(&mut self, pid: Pid) {
+        if self.guard.as_ref().is_some_and(|guard| guard.is(pid)) {
+            self.post_guard();
+        }
+    }
+
+    /// Waits until the last lines have been read, but not for long: what has left its group may hold a pipe open.
+    pub(super) async fn last_words(&mut self, patience: Duration) {
+        let _ = timeout(patience, async { while self.output.join_next().await.is_some() {} }).await;
+    }
+
+    /// A new guard, if there is anything to guard.
+    fn post_guard(&mut self) {
+        self.guard = None;
+        if self.groups.is_empty() {
+            return;
+        }
+        let posted = Guard::start().and_then(|mut guard| {
+            for group in &self.groups {
+                guard.watch(*group)?;
+            }
+            Ok(guard)
+        });
+        match posted {
+            Ok(guard) => self.guard = Some(guard),
+            Err(error) => {
+                tracing::warn!(target: "service", %error, "no guard: a killed server would leave what services have started");
+            }
+        }
+    }
+}
