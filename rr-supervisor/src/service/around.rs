@@ -20,7 +20,7 @@ impl Around {
         while self.output.try_join_next().is_some() {}
         self.output.spawn(output::log_lines(pipe, logger));
         self.groups.insert(group);
-        if !self.guard.as_mut().is_some_and(|guard| guard.watch(group).is_ok()) {
+        if self.guard.as_mut().is_none_or(|guard| guard.watch(group).is_err()) {
             self.post_guard();
         }
     }
