@@ -228,7 +228,12 @@ fn open_debug(loaded: &Loaded, overview: Overview, thread: &RpcThread) {
         origin: true,
         secrets: false,
     };
-    match debug::serve(thread.handle(), debug::ADDRESS, overview, config::show(loaded, shown)) {
+    match debug::serve(
+        thread.handle(),
+        &debug::address(),
+        overview,
+        config::show(loaded, shown),
+    ) {
         Ok(address) => tracing::info!(target: "supervisor", "debug endpoints at http://{address}/debug/pprof/"),
         Err(error) => tracing::error!(target: "supervisor", "no debug endpoints: {error}"),
     }

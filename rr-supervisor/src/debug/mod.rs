@@ -17,7 +17,9 @@ use std::{fmt::Write, io, net::SocketAddr, sync::Arc};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 /// Where they listen.
-pub(crate) const ADDRESS: &str = "127.0.0.1:6061";
+const ADDRESS: &str = "127.0.0.1:6061";
+/// Names another address: two servers of one host cannot both have that one.
+const VARIABLE: &str = "RR_DEBUG_ADDRESS";
 
 /// The first page. Its end is also the answer for what only Go has.
 const INDEX: &str = "\
@@ -39,6 +41,11 @@ shows the same from outside, and costs nothing while it is not used:
 ";
 
 const JSON: &str = "application/json";
+
+/// The address of this process.
+pub(crate) fn address() -> String {
+    std::env::var(VARIABLE).unwrap_or_else(|_| ADDRESS.to_owned())
+}
 
 /// What the pages show.
 #[derive(Debug)]
