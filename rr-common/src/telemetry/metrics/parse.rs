@@ -54,6 +54,7 @@ impl Reader {
 
     fn comment(&mut self, comment: &str) -> Result<(), &'static str> {
         let (keyword, rest) = comment.split_once([' ', '\t']).unwrap_or((comment, ""));
+        let rest = rest.trim_start();
         let (name, text) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
         match keyword {
             "HELP" => {
@@ -98,12 +99,12 @@ impl Reader {
         };
         let value = rest.split_ascii_whitespace().next().ok_or("a name without a value")?;
         let value = value.parse().map_err(|_| "a value that is no number")?;
-        let (name, part) = self.place(name, &mut labels)?;
-        let name = name.to_owned();
         labels.sort_unstable();
         if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err("a label twice");
         }
+        let (name, part) = self.place(name, &mut labels)?;
+        let name = name.to_owned();
         let mut written = String::new();
         for (name, value) in &labels {
             push_label(&mut written, name, value);
@@ -128,7 +129,9 @@ impl Reader {
         let mut bound = |label: &str| {
             let index = labels.iter().position(|(name, _)| *name == label);
             let (_, text) = labels.remove(index.ok_or("a bucket or quantile without its bound")?);
-            text.parse::<f64>().map(Bound).map_err(|_| "a bound that is no number")
+            let bound = text.parse::<f64>().ok().filter(|bound| !bound.is_nan());
+            // Zero has no sign here, as it has none where it is written.
+            bound.map(|bound| Bound(bound + 0.0)).ok_or("a bound that is no number")
         };
         if let Some(base) = own("_bucket", &[Kind::Histogram]) {
             return Ok((base, Part::Bucket(bound("le")?)));
@@ -276,6 +279,8 @@ u -1e+09
             "# TYPE a histogram\na 1",
             "# TYPE a histogram\na_bucket 1",
             "# TYPE a histogram\na_bucket{le=\"x\"} 1",
+            "# TYPE a histogram\na_bucket{le=\"NaN\"} 1",
+            "# TYPE a histogram\na_bucket{le=\"1\",le=\"2\"} 1",
             "# TYPE a summary\na 1",
             "a 1\n# TYPE a counter",
             "<html>",
@@ -292,6 +297,17 @@ u -1e+09
         #[test]
         fn any_text_is_judged_and_what_is_read_reads_back(
             lines in prop::collection::vec("(# (TYPE|HELP) )?[a-b]{1,2}(_sum|_bucket)?[ {]?([a-c]{1,2}=\"\\PC{0,4}\",?)?[}]? ?(counter|histogram|summary|[0-9.e+-]{1,6})?", 0..12),
+        ) {
+            let text = lines.join("\n");
+            if let Ok(families) = Families::parse(&text) {
+                let again = Families::parse(&families.to_string()).unwrap();
+                prop_assert_eq!(again.to_string(), families.to_string());
+            }
+        }
+
+        #[test]
+        fn what_is_read_of_histograms_and_summaries_reads_back(
+            lines in prop::collection::vec("(# TYPE [ab](_sum)? (histogram|summary|gauge))|([ab](_sum|_bucket|_count|_sum_sum)?\\{(le|quantile)=\"(-?0|1|inf|-?nan)\"(,[a-c]=\"x\")?\\} [0-2])", 0..12),
         ) {
             let text = lines.join("\n");
             if let Ok(families) = Families::parse(&text) {
