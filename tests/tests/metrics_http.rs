@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::metrics::{sample, serve};
-use rr_tests::{Client, eventually, process, wait::SOON};
+use rr_tests::{Client, Server, eventually, process, wait::SOON};
 use serde_json::json;
 
 fn total(page: &Client, status: &str) -> f64 {
@@ -66,22 +66,44 @@ fn requests_are_counted_by_the_status_that_was_written() {
     });
 }
 
+/// One worker, busy until it is killed.
+fn busy(pool: &serde_json::Value) -> (Server, Client, impl Fn() + use<>) {
+    let mut settings = json!({"http": {"middleware": ["http_metrics"], "pool": {"num_workers": 1}}});
+    rr_tests::server::merge(&mut settings["http"]["pool"], pool.clone());
+    let (server, page) = serve(settings);
+    let worker = server.workers()[0];
+    (server, page, move || process::kill_and_wait(worker))
+}
+
 #[test]
 fn requests_that_wait_or_are_worked_on_are_in_the_queue() {
-    let pool = json!({"num_workers": 1, "allocate_timeout": "300ms"});
-    let (server, page) = serve(json!({"http": {"middleware": ["http_metrics"], "pool": pool}}));
+    let (server, page, free) = busy(&json!({}));
     let queue = || sample(&page.get("/").text(), "rr_http_requests_queue").unwrap();
     std::thread::scope(|scope| {
-        let slow = scope.spawn(|| server.client().get("/sleep?ms=1500").status);
+        let slow = scope.spawn(|| server.client().get("/sleep?ms=60000").status);
         eventually(SOON, || queue() == 1.0);
-        let late = scope.spawn(|| server.client().get("/hello").status);
+        let waiting = scope.spawn(|| server.client().get("/hello").status);
         eventually(SOON, || queue() == 2.0);
-        assert_eq!(late.join().unwrap(), 500);
-        assert_eq!(slow.join().unwrap(), 200);
+        free();
+        assert_eq!((slow.join().unwrap(), waiting.join().unwrap()), (500, 200));
     });
     eventually(SOON, || queue() == 0.0);
-    let text = page.get("/").text();
-    assert_eq!(sample(&text, "rr_http_no_free_workers_total"), Some(1.0));
+}
+
+#[test]
+fn a_request_without_a_worker_is_counted() {
+    let (server, page, free) = busy(&json!({"allocate_timeout": "300ms"}));
+    let missed = || sample(&page.get("/").text(), "rr_http_no_free_workers_total");
+    assert_eq!(missed(), None);
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.client().get("/sleep?ms=60000").status);
+        eventually(SOON, || {
+            sample(&page.get("/").text(), "rr_http_workers_working") == Some(1.0)
+        });
+        assert_eq!(server.client().get("/hello").status, 500);
+        assert_eq!(missed(), Some(1.0));
+        free();
+    });
 }
 
 #[test]
