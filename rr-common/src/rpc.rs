@@ -8,10 +8,13 @@
 mod base64;
 mod codec;
 mod error;
+mod quiet;
 mod value;
+mod watch;
 pub mod wire;
 
 pub use base64::as_base64;
 pub use codec::{Codec, UnknownCodec};
 pub use error::CallError;
+pub use quiet::Quiet;
 pub use value::{decode, decode_message, encode, encode_message};

@@ -28,7 +28,7 @@ use std::{
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Calls of one connection that wait. The supervisor sends those of all its clients over one.
 const WAITING: usize = 100_000;
@@ -53,6 +53,7 @@ pub(super) async fn serve<P: Plugin>(slot: Slot<P>, scope: Scope, stream: impl A
     let mut connection = Connection {
         call: |frame, message| answered(slot.clone(), scope, frame, message),
         stream,
+        piece: vec![0; ROOM].into(),
         input: BytesMut::new(),
         skip: 0,
         output: BytesMut::new(),
@@ -149,6 +150,8 @@ struct Connection<S, C, F> {
     stream: S,
     /// Begins a call.
     call: C,
+    /// What one read brings.
+    piece: Box<[u8]>,
     /// What has arrived and is no whole frame yet.
     input: BytesMut,
     /// Bytes of a frame that is not taken and has not arrived yet.
@@ -205,9 +208,10 @@ where
             if self.waiting.len() >= WAITING {
                 return Poll::Pending;
             }
-            self.input.reserve(ROOM);
-            let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx)?;
-            self.ended = ready!(read) == 0;
+            let mut piece = ReadBuf::new(&mut self.piece);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
+            self.ended = piece.filled().is_empty();
+            self.input.extend_from_slice(piece.filled());
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     calls::{self, Scope},
     slot::Slot,
 };
-use crate::{control::Door, listen::Listener};
+use crate::{control::Door, listen::Listener, rpc::Quiet};
 use std::{io, time::Duration};
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -45,7 +45,7 @@ impl Entrance {
 async fn routed<P: Plugin>(door: Door, slot: Slot<P>) -> io::Result<()> {
     let mut connections = door.connections()?;
     while let Some(stream) = connections.next().await {
-        tokio::spawn(calls::serve(slot.clone(), Scope::Routed, stream?));
+        tokio::spawn(calls::serve(slot.clone(), Scope::Routed, Quiet::unix(stream?)?));
     }
     Ok(())
 }
@@ -55,8 +55,7 @@ async fn tcp<P: Plugin>(listener: std::net::TcpListener, slot: Slot<P>) -> io::R
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let _ = stream.set_nodelay(true);
-                tokio::spawn(calls::serve(slot.clone(), Scope::Alone, stream));
+                tokio::spawn(calls::serve(slot.clone(), Scope::Alone, Quiet::tcp(stream)?));
             }
             Err(error) => pause(&error).await,
         }
@@ -67,7 +66,11 @@ async fn unix<P: Plugin>(listener: std::os::unix::net::UnixListener, slot: Slot<
     let listener = UnixListener::from_std(listener)?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(calls::serve(slot.clone(), Scope::Alone, stream))),
+            Ok((stream, _)) => drop(tokio::spawn(calls::serve(
+                slot.clone(),
+                Scope::Alone,
+                Quiet::unix(stream)?,
+            ))),
             Err(error) => pause(&error).await,
         }
     }

@@ -1,16 +1,12 @@
 //! Where calls come in: `rpc.listen`, and the socket in the control directory, which the command line uses when nothing is configured.
 
-use super::{
-    Gateway, Locals,
-    client::Client,
-    outlet::{Half, Outlet},
-};
+use super::{Gateway, Locals, client::Client};
 use crate::{control::Question, fleet::RosterWatch};
 use nix::sys::resource::{Resource, getrlimit};
-use rr_common::{control::Door, listen::Listener};
+use rr_common::{control::Door, listen::Listener, rpc::Quiet};
 use std::{cell::Cell, io, rc::Rc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, UnixListener},
     sync::{Notify, mpsc},
     task::spawn_local,
     time::sleep,
@@ -77,7 +73,7 @@ impl Entrance {
                 loop {
                     self.has_room().await;
                     match listener.accept().await {
-                        Ok((stream, _)) => self.tcp(stream),
+                        Ok((stream, _)) => self.welcome(Quiet::tcp(stream)),
                         Err(error) => pause(&error).await,
                     }
                 }
@@ -87,7 +83,7 @@ impl Entrance {
                 loop {
                     self.has_room().await;
                     match listener.accept().await {
-                        Ok((stream, _)) => self.unix(stream),
+                        Ok((stream, _)) => self.welcome(Quiet::unix(stream)),
                         Err(error) => pause(&error).await,
                     }
                 }
@@ -99,28 +95,16 @@ impl Entrance {
     async fn admit(self: Rc<Self>, door: Door) -> io::Result<()> {
         let mut connections = door.connections()?;
         while let Some(stream) = connections.next().await {
-            self.unix(stream?);
+            self.welcome(stream.and_then(Quiet::unix));
         }
         Ok(())
     }
 
-    fn tcp(self: &Rc<Self>, stream: TcpStream) {
-        let _ = stream.set_nodelay(true);
-        let (read, write) = stream.into_split();
-        self.serve(Client::serve(
-            Rc::clone(&self.gateway),
-            Outlet::new(Half::Tcp(write), Rc::clone(&self.gateway.load)),
-            read,
-        ));
-    }
-
-    fn unix(self: &Rc<Self>, stream: UnixStream) {
-        let (read, write) = stream.into_split();
-        self.serve(Client::serve(
-            Rc::clone(&self.gateway),
-            Outlet::new(Half::Unix(write), Rc::clone(&self.gateway.load)),
-            read,
-        ));
+    /// A connection that is gone already is no trouble of ours.
+    fn welcome(self: &Rc<Self>, stream: io::Result<Quiet>) {
+        if let Ok(stream) = stream {
+            self.serve(Client::serve(Rc::clone(&self.gateway), stream));
+        }
     }
 
     fn serve(self: &Rc<Self>, connection: impl Future<Output = ()> + 'static) {

@@ -5,7 +5,10 @@ use super::{
     intake::{Fate, Intake, Read, Take},
     outlet::Outlet,
 };
-use rr_common::rpc::wire::{self, Message};
+use rr_common::rpc::{
+    Quiet,
+    wire::{self, Message},
+};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -13,7 +16,6 @@ use std::{
     rc::Rc,
     task::{Context, Poll},
 };
-use tokio::io::AsyncRead;
 
 /// Calls of one connection that are not answered yet.
 const IN_FLIGHT: usize = 256;
@@ -43,7 +45,9 @@ pub(super) type Method = smallvec::SmallVec<[u8; 32]>;
 
 impl Client {
     /// Serves a connection to its end.
-    pub(super) async fn serve(gateway: Rc<Gateway>, outlet: Outlet, mut read: impl AsyncRead + Unpin) {
+    pub(super) async fn serve(gateway: Rc<Gateway>, stream: Quiet) {
+        let stream = Rc::new(stream);
+        let outlet = Outlet::new(Rc::clone(&stream), Rc::clone(&gateway.load));
         let client = Rc::new(Self {
             outlet: Rc::new(outlet),
             in_flight: Cell::new(0),
@@ -56,7 +60,7 @@ impl Client {
             client: Rc::clone(&client),
             full: None,
         };
-        let served = poll_fn(|cx| client.poll(&mut intake, &mut take, &mut read, cx)).await;
+        let served = poll_fn(|cx| client.poll(&mut intake, &mut take, &stream, cx)).await;
         client.outlet.fail();
         client.hang_up(&gateway);
         if let Err(error) = served
@@ -70,7 +74,7 @@ impl Client {
         &self,
         intake: &mut Intake,
         take: &mut Calls,
-        read: &mut (impl AsyncRead + Unpin),
+        stream: &Quiet,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         self.outlet.owned_by(cx.waker());
@@ -106,7 +110,7 @@ impl Client {
             }
             let gateway = Rc::clone(&take.gateway);
             let mut shared = gateway.buffer.borrow_mut();
-            match std::task::ready!(intake.poll_read(read, &mut shared, cx, take))? {
+            match std::task::ready!(intake.poll_read(stream, &mut shared, cx, take))? {
                 Read::Some => {}
                 Read::End => {
                     drop(shared);

@@ -9,20 +9,19 @@ use super::{
     outlet::Outlet,
 };
 use bytes::{Buf, BytesMut};
-use rr_common::rpc::wire::{self, BadMessage, Look, Message};
+use rr_common::rpc::{
+    Quiet,
+    wire::{self, BadMessage, Look, Message},
+};
 use std::{
     io,
-    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::ReadBuf;
 
 /// The thread's buffer.
 pub(super) const SHARED: usize = 64 << 10;
-
-/// Room for a read into the connection's own buffer.
-const ROOM: usize = 64 << 10;
 
 /// What becomes of a frame.
 #[derive(Debug)]
@@ -77,26 +76,23 @@ impl Intake {
     /// Reads once and takes the frames that are whole.
     pub(super) fn poll_read(
         &mut self,
-        from: &mut (impl AsyncRead + Unpin),
+        from: &Quiet,
         shared: &mut [u8],
         cx: &mut Context<'_>,
         take: &mut impl Take,
     ) -> Poll<io::Result<Read>> {
+        let mut buffer = ReadBuf::new(shared);
+        ready!(from.poll_read_into(cx, &mut buffer))?;
+        let filled = buffer.filled_mut();
+        if filled.is_empty() {
+            return Poll::Ready(Ok(Read::End));
+        }
         if self.rest.is_empty() {
-            let mut buffer = ReadBuf::new(shared);
-            ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
-            let filled = buffer.filled_mut();
-            if filled.is_empty() {
-                return Poll::Ready(Ok(Read::End));
-            }
             let used = self.take_all(filled, take)?;
             self.rest.extend_from_slice(&filled[used..]);
             self.count();
         } else {
-            self.rest.reserve(ROOM);
-            if ready!(pin!(from.read_buf(&mut self.rest)).poll(cx))? == 0 {
-                return Poll::Ready(Ok(Read::End));
-            }
+            self.rest.extend_from_slice(filled);
             self.take_rest(take)?;
         }
         Poll::Ready(Ok(Read::Some))

@@ -8,9 +8,12 @@ use super::{
     client::{Caller, Client},
     intake::{Fate, Intake, Read, Take},
     load::{LARGE, Load},
-    outlet::{Half, Outlet},
+    outlet::Outlet,
 };
-use rr_common::rpc::wire::{self, Message};
+use rr_common::rpc::{
+    Quiet,
+    wire::{self, Message},
+};
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
@@ -19,7 +22,6 @@ use std::{
     rc::Rc,
     task::{Context, Poll, ready},
 };
-use tokio::{io::AsyncRead, net::UnixStream};
 
 /// Calls that one plugin may have before it.
 const IN_FLIGHT: usize = 1 << 16;
@@ -33,6 +35,7 @@ const UNREAD: usize = wire::MAX_FRAME + (8 << 20);
 /// A plugin's connection.
 #[derive(Debug)]
 pub(super) struct Link {
+    stream: Rc<Quiet>,
     pub(super) outlet: Rc<Outlet>,
     calls: RefCell<Slab<Call>>,
     generation: Cell<u32>,
@@ -46,15 +49,16 @@ struct Call {
 }
 
 impl Link {
-    /// Over this connection; the other half of it is for [`Link::serve`].
-    pub(super) fn new(stream: UnixStream, load: &Rc<Load>) -> (Rc<Self>, impl AsyncRead + Unpin) {
-        let (read, write) = stream.into_split();
+    /// Over this connection.
+    pub(super) fn new(stream: Quiet, load: &Rc<Load>) -> Rc<Self> {
+        let stream = Rc::new(stream);
         let link = Self {
-            outlet: Rc::new(Outlet::new(Half::Unix(write), Rc::clone(load))),
+            outlet: Rc::new(Outlet::new(Rc::clone(&stream), Rc::clone(load))),
+            stream,
             calls: RefCell::default(),
             generation: Cell::default(),
         };
-        (Rc::new(link), read)
+        Rc::new(link)
     }
 
     /// Makes a call ours; the frame then goes out as it stands.
@@ -84,10 +88,10 @@ impl Link {
     }
 
     /// Brings answers to their callers until the connection ends; the calls that are left then get this text.
-    pub(super) async fn serve(self: Rc<Self>, gateway: &Gateway, mut read: impl AsyncRead + Unpin, text: &str) {
+    pub(super) async fn serve(self: Rc<Self>, gateway: &Gateway, text: &str) {
         let mut intake = Intake::new(Rc::clone(&gateway.load));
         let mut take = Answers(Rc::clone(&self), Rc::clone(&gateway.load));
-        let end = poll_fn(|cx| self.poll(gateway, &mut intake, &mut take, &mut read, cx)).await;
+        let end = poll_fn(|cx| self.poll(gateway, &mut intake, &mut take, cx)).await;
         if let Err(error) = end
             && error.kind() == io::ErrorKind::InvalidData
         {
@@ -105,7 +109,6 @@ impl Link {
         gateway: &Gateway,
         intake: &mut Intake,
         take: &mut Answers,
-        read: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         self.outlet.owned_by(cx.waker());
@@ -115,7 +118,7 @@ impl Link {
             }
             let _ = self.outlet.poll_flush(cx)?;
             let mut shared = gateway.buffer.borrow_mut();
-            match ready!(intake.poll_read(read, &mut shared, cx, take))? {
+            match ready!(intake.poll_read(&self.stream, &mut shared, cx, take))? {
                 Read::Some => {}
                 Read::End => return Poll::Ready(Ok(())),
             }

@@ -4,13 +4,13 @@
 //! is left is written on by the task that reads from the same connection, its *owner*.
 
 use super::load::Load;
+use rr_common::rpc::Quiet;
 use std::{
     cell::{Cell, RefCell},
     io,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::net::{tcp, unix};
 
 /// Bytes that wait, beyond which no more work is taken on whose result goes here.
 pub(super) const FULL: usize = 1 << 20;
@@ -18,19 +18,10 @@ pub(super) const FULL: usize = 1 << 20;
 /// Memory that an empty queue keeps.
 const KEPT: usize = 64 << 10;
 
-/// The half of a socket that is written to.
-#[derive(Debug)]
-pub(super) enum Half {
-    /// Of a TCP connection.
-    Tcp(tcp::OwnedWriteHalf),
-    /// Of a Unix connection.
-    Unix(unix::OwnedWriteHalf),
-}
-
 /// One connection's way out.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    half: Half,
+    stream: Rc<Quiet>,
     queue: RefCell<Vec<u8>>,
     /// Of `queue`, those that are written already.
     written: Cell<usize>,
@@ -41,26 +32,10 @@ pub(super) struct Outlet {
     load: Rc<Load>,
 }
 
-impl Half {
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(half) => half.try_write(bytes),
-            Self::Unix(half) => half.try_write(bytes),
-        }
-    }
-
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
-            Self::Unix(half) => half.as_ref().poll_write_ready(cx),
-        }
-    }
-}
-
 impl Outlet {
-    pub(super) fn new(half: Half, load: Rc<Load>) -> Self {
+    pub(super) fn new(stream: Rc<Quiet>, load: Rc<Load>) -> Self {
         Self {
-            half,
+            stream,
             queue: RefCell::default(),
             written: Cell::new(0),
             broken: Cell::new(false),
@@ -77,7 +52,7 @@ impl Outlet {
         }
         let mut rest = bytes;
         if self.len() == 0 {
-            match self.half.try_write(bytes) {
+            match self.stream.try_write(bytes) {
                 Ok(written) => rest = &bytes[written..],
                 Err(error) if retriable(&error) => {}
                 Err(_) => return self.fail(),
@@ -94,17 +69,12 @@ impl Outlet {
     /// Writes on what is left; the owner's task is woken when the peer takes more.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.len() > 0 {
-            ready!(self.half.poll_writable(cx))?;
-            let queue = self.queue.borrow();
-            match self.half.try_write(&queue[self.written.get()..]) {
-                Ok(written) => {
-                    self.written.set(self.written.get() + written);
-                    self.load.change(written, 0);
-                }
-                Err(error) if retriable(&error) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            drop(queue);
+            let written = {
+                let queue = self.queue.borrow();
+                ready!(self.stream.poll_write_from(cx, &queue[self.written.get()..]))?
+            };
+            self.written.set(self.written.get() + written);
+            self.load.change(written, 0);
             if self.len() == 0 {
                 self.clear();
             }

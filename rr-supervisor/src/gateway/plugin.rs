@@ -13,11 +13,15 @@ use crate::{
 };
 use rr_common::{
     control::{MAX_MESSAGE, v1},
-    rpc::wire::{self, Message},
+    rpc::{
+        Quiet,
+        wire::{self, Message},
+    },
 };
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    io,
     path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, Instant},
@@ -189,12 +193,12 @@ impl Plugin {
             };
             match next {
                 Some(Target::Socket(path)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &path)) => retry = true,
-                Some(Target::Socket(path)) => match UnixStream::connect(&path).await {
+                Some(Target::Socket(path)) => match connect(&path).await {
                     Ok(stream) => {
-                        let (link, read) = Link::new(stream, &gateway.load);
+                        let link = Link::new(stream, &gateway.load);
                         self.open(&gateway, Way::Frames(Rc::clone(&link)));
                         let text = format!("rpc: the plugin {} has ended before it answered", self.name);
-                        let closed = link.serve(&gateway, read, &text);
+                        let closed = link.serve(&gateway, &text);
                         closed.await;
                         *self.way.borrow_mut() = Way::None;
                         // Most likely the process is ending, and the next picture says so.
@@ -276,6 +280,10 @@ enum Target {
 /// Whether this connection ended just now: a process that is about to end would let us in once more, and answer nothing.
 fn is_recent((lost, when): &(PathBuf, Instant), path: &Path) -> bool {
     lost == path && when.elapsed() < RETRY
+}
+
+async fn connect(path: &Path) -> io::Result<Quiet> {
+    Quiet::unix(UnixStream::connect(path).await?)
 }
 
 async fn until(end: Option<Instant>) {
