@@ -194,6 +194,34 @@ jobs: {pipelines: {p: {driver: sqs, config: {prefetch: 20}, quue: x, queue: besi
     }
 }
 
+/// OTEL-01, HTTP-31
+#[test]
+fn traces_that_cannot_be_are_told_with_their_line() {
+    let found = errors(".rr.yaml", "version: '3'\notel: {exporter: jaeger}\n").join("\n");
+    assert_eq!(
+        found,
+        ".rr.yaml:2: otel.exporter: jaeger exporter is deprecated, use OTLP instead"
+    );
+    let found = errors(".rr.yaml", "version: '3'\notel:\n  exporter: paper\n").join("\n");
+    let expected = ".rr.yaml:3: otel.exporter: expected otlp, zipkin, stdout or stderr, found \"paper\"";
+    assert_eq!(found, expected);
+    let warnings = |content: &str| {
+        let (loaded, findings) = text(".rr.yaml", content, &[]);
+        assert_eq!(findings.errors, []);
+        let texts = loaded.warnings.iter().map(ToString::to_string);
+        texts.filter(|text| text.contains("otel")).collect::<Vec<_>>()
+    };
+    let found = warnings("version: '3'\notel:\n  service_name: a\n  service_version: b\n");
+    let expected = [
+        ".rr.yaml:3: otel.service_name: deprecated, use otel.resource.service_name",
+        ".rr.yaml:4: otel.service_version: deprecated, use otel.resource.service_version",
+    ];
+    assert_eq!(found, expected);
+    let found = warnings("version: '3'\nhttp:\n  address: ':1'\n  middleware: [otel]\n");
+    let expected = ".rr.yaml:4: http.middleware: otel is named, but there is no section `otel`: nothing is traced";
+    assert_eq!(found, [expected]);
+}
+
 #[test]
 fn strict_turns_warnings_into_errors() {
     let files = dir(&[(".rr.yaml", "version: '3'\nnosuch: 1\n")]);
