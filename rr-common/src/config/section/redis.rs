@@ -21,11 +21,11 @@ pub struct Redis {
     pub master_name: String,
     /// Password of the sentinels.
     pub sentinel_password: String,
-    /// Read from the node that answers fastest.
+    /// In a cluster: read from any node; latency is not measured.
     pub route_by_latency: bool,
-    /// Read from any node.
+    /// In a cluster: read from masters and replicas in turn.
     pub route_randomly: bool,
-    /// Read from replicas too.
+    /// In a cluster: read from replicas.
     pub read_only: bool,
     /// Tries of one command after the first.
     pub max_retries: i64,
@@ -37,7 +37,7 @@ pub struct Redis {
     pub dial_timeout: Dur,
     /// Longest wait for an answer.
     pub read_timeout: Dur,
-    /// Longest write.
+    /// How long what was written may stay unacknowledged; `read_timeout` if zero.
     pub write_timeout: Dur,
     /// Longest wait for a free connection.
     pub pool_timeout: Dur,
