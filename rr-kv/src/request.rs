@@ -30,10 +30,16 @@ pub enum BadMessage {
     /// They do not hold together.
     #[error("proto: cannot parse invalid wire-format data")]
     Format,
+    /// More items than [`MOST`].
+    #[error("more than {MOST} items in one call")]
+    TooMany,
     /// A text is none.
     #[error("string field contains invalid UTF-8")]
     Text,
 }
+
+/// Items in one call: two bytes that arrive can be an item here, so a frame full of them would take gigabytes.
+pub const MOST: usize = 1 << 20;
 
 /// The wire types of protobuf.
 const VARINT: u64 = 0;
@@ -55,6 +61,7 @@ impl<'a> Request<'a> {
         fields(message, |number, bytes| {
             match number {
                 1 => request.storage = text(bytes)?,
+                2 if request.items.len() == MOST => return Err(BadMessage::TooMany),
                 2 => request.items.push(RawItem::parse(bytes)?),
                 _ => {}
             }
@@ -215,5 +222,6 @@ mod tests {
         assert_eq!(Request::parse(b"\x0a\x02s"), Err(BadMessage::Format));
         assert_eq!(Request::parse(b"\x0a\x01\xff"), Err(BadMessage::Text));
         assert_eq!(Request::parse(&[0x43; 1000]), Err(BadMessage::Format));
+        assert_eq!(Request::parse(&[0x12, 0].repeat(MOST + 1)), Err(BadMessage::TooMany));
     }
 }

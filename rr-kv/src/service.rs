@@ -14,10 +14,10 @@ use crate::{
 use bytes::Bytes;
 use rr_common::rpc::{CallError, Codec, decode_message, encode_message};
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-/// The storages by name.
-pub type Storages = HashMap<String, Storage>;
+/// The storages by name. There are few: an ordered map finds one without hashing.
+pub type Storages = BTreeMap<String, Storage>;
 
 /// A method: its name in a storage's operations, and in the first place of an error text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Method {
             let mut reply = Reply::default();
             let done = self.work(driver, &request.items, &mut reply).await;
             done.map_err(|failure| self.error(driver, failure))?;
-            Ok(reply.finish())
+            reply.finish().map_err(|error| CallError::Failed(format!("{}: {error}", self.rpc)))
         })
     }
 

@@ -41,7 +41,7 @@ fn item(key: &str, expiry: Option<Expiry>) -> Item<'_> {
 async fn has(driver: &impl Driver, key: &str) -> bool {
     let mut found = Reply::default();
     driver.has(&[key], &mut found).await.unwrap();
-    !found.finish().is_empty()
+    !found.finish().unwrap().is_empty()
 }
 
 #[tokio::test]

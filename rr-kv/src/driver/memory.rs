@@ -216,3 +216,32 @@ impl Driver for Memory {
         self.sweeper.abort();
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn what_nobody_asks_for_goes_too() {
+        let memory = Memory::open(&MemoryStorage::default(), &Handle::current());
+        let now = Expiry::now().milliseconds();
+        let item = |key, end| Item {
+            key,
+            value: b"",
+            expiry: Some(Expiry::at(now + end)),
+        };
+        memory.set(&[item("late", 3_600_000)]).await.unwrap();
+        tokio::task::yield_now().await;
+        // Sooner than what the sweeper waits for by now.
+        memory.set(&[item("soon", 50), item("sooner", 20)]).await.unwrap();
+        let start = Instant::now();
+        while memory.stats().unwrap().items > 1 {
+            assert!(start.elapsed() < Duration::from_secs(10));
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(memory.stats().unwrap().expired, 2);
+        memory.close().await;
+    }
+}

@@ -181,3 +181,48 @@ fn is_bolt(mut file: File) -> io::Result<bool> {
     Ok(start.get(16..20) == Some(&BOLT_MAGIC.to_le_bytes()[..])
         || start.get(16..20) == Some(&BOLT_MAGIC.to_be_bytes()[..]))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{
+        driver::{
+            Item,
+            boltdb::file::{self, Owned},
+        },
+        expiry::Expiry,
+    };
+
+    #[test]
+    fn after_a_failure_of_the_disk_the_file_is_opened_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(Place {
+            file: directory.path().join("kv.db"),
+            permissions: 0o600,
+        });
+        let store = store.unwrap();
+        let now = Expiry::now();
+        let set = |key: &str| {
+            let item = Owned::of(&Item {
+                key,
+                value: b"1",
+                expiry: None,
+            });
+            store.write(|tables| tables.set(&item, now))
+        };
+        set("before").unwrap();
+        let full = || StorageError::Io(io::Error::from(io::ErrorKind::StorageFull));
+        let failed = store.write(|tables| tables.clear().and(Err::<(), _>(full())));
+        assert!(failed.unwrap_err().to_string().contains("no storage space"));
+        assert!(store.trouble().unwrap().contains("kv.db"));
+        assert!(store.read(|_| Ok(())).is_err());
+
+        set("after").unwrap();
+        assert_eq!(store.trouble(), None);
+        for key in ["before", "after"] {
+            let found = store.read(|values| file::get(values, key, now, |_, value| value.to_vec()));
+            assert_eq!(found.unwrap().as_deref(), Some(&b"1"[..]), "{key}");
+        }
+    }
+}
