@@ -151,13 +151,17 @@ pub(crate) fn store(out: &mut Vec<u8>, command: &str, item: &Item<'_>, cas: Opti
     out.extend_from_slice(b"\r\n");
 }
 
-/// An end as servers read it: seconds since 1970, 0 for never, negative for at once.
+/// An end as servers read it: seconds from now or, if it is far, since 1970; 0 for never, negative for at once. A server counts
+/// ticks of a second: from now on, an item ends up to one early; at a moment, up to two late.
 pub(crate) fn moment(expiry: Option<Expiry>, now: Expiry) -> i64 {
-    match expiry {
-        None => 0,
-        Some(expiry) if expiry.is_past(now) || expiry.seconds() <= MONTH => -1,
-        Some(expiry) => i64::try_from(expiry.seconds().min(LAST_MOMENT)).unwrap_or(i64::MAX),
-    }
+    let Some(expiry) = expiry else { return 0 };
+    let left = expiry.after(now).as_millis().div_ceil(1000);
+    let seconds = match u64::try_from(left).unwrap_or(u64::MAX) {
+        0 => return -1,
+        left if left <= MONTH => left,
+        _ => expiry.seconds().min(LAST_MOMENT),
+    };
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 /// The number after this letter among a meta answer's flags.
@@ -242,9 +246,12 @@ mod tests {
         let now = Expiry::at(1_800_000_000_000);
         let at = |milliseconds| moment(Some(Expiry::at(milliseconds)), now);
         assert_eq!(moment(None, now), 0);
-        assert_eq!(at(1_800_000_000_001), 1_800_000_001);
+        assert_eq!(at(1_800_000_000_001), 1, "a second from now");
+        assert_eq!(at(1_800_000_002_000), 2);
+        assert_eq!(at(1_802_592_000_000), 2_592_000, "the last that counts from now");
+        assert_eq!(at(1_802_592_000_001), 1_802_592_001);
         assert_eq!(at(1_800_000_000_000), -1, "it is over");
-        assert_eq!(at(5000), -1, "not five seconds from now");
+        assert_eq!(at(5000), -1, "long past");
         assert_eq!(at(u64::MAX), i64::from(i32::MAX));
     }
 
