@@ -1,6 +1,6 @@
 //! One process that stays: started, stopped, started again with the same arguments.
 
-use crate::wait::{SOON, holds_within};
+use crate::wait::{SOON, eventually, holds_within};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -60,9 +60,18 @@ impl Daemon {
         }
     }
 
-    /// Freezes it: it keeps its connections and answers nothing.
+    /// Freezes it: it keeps its connections and answers nothing. Returns when every thread of it has stopped.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
+        let pid = self.child().as_ref().map_or(0, Child::id);
+        let stopped = || {
+            let mut threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+            threads.all(|thread| {
+                let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+            })
+        };
+        eventually(SOON, stopped);
     }
 
     /// Lets it run on.
