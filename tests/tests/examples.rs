@@ -3,17 +3,25 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::room::free_port;
-use rr_tests::{Room, Server, bin};
+use rr_tests::{Client, Room, Server, bin};
 
 /// Serves an example from wherever the test runs, as a user would from the root of the repository.
 fn serve(example: &str) -> Server {
+    serve_with(Room::new(), example, &[])
+}
+
+/// The same with further overrides.
+fn serve_with(room: Room, example: &str, overrides: &[String]) -> Server {
     let port = free_port();
     let mut command = std::process::Command::new(bin::server());
     command
         .current_dir(bin::repository())
         .args(["serve", "-c", &format!("examples/{example}/.rr.yaml"), "-o"])
         .arg(format!("http.address=127.0.0.1:{port}"));
-    let server = Server::run(Room::new(), port, command);
+    for one in overrides {
+        command.args(["-o", one]);
+    }
+    let server = Server::run(room, port, command);
     server.wait_ready();
     server
 }
@@ -54,5 +62,44 @@ fn classic() {
     assert!(signed.count() > 0, "{}", server.log());
     assert!(client.get("/bye").text().starts_with("exit() works"));
     assert_eq!(client.get("/nowhere").status, 404);
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+#[test]
+fn state() {
+    let room = Room::new();
+    let (metrics, status) = (free_port(), free_port());
+    let overrides = [
+        format!("metrics.address=127.0.0.1:{metrics}"),
+        format!("status.address=127.0.0.1:{status}"),
+        format!("rpc.listen=unix://{}?mode=0600", room.file("state.sock").display()),
+        format!("kv.total.config.file={}", room.file("total.redb").display()),
+    ];
+    let server = serve_with(room, "state", &overrides);
+    let client = server.client();
+    let visits: Vec<_> = (0..6).map(|_| client.get("/").json()).collect();
+    assert_eq!(visits[5]["visits_since_the_start"], 6, "{}", server.log());
+    assert_eq!(visits[5]["visits_ever"], 6);
+
+    let answers = std::thread::scope(|scope| {
+        let one = || client.get("/exclusive").text();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+        let mut answers: Vec<_> = all.into_iter().map(|answer| answer.join().unwrap()).collect();
+        answers.sort();
+        answers
+    });
+    assert_eq!(answers, (1..=4).map(|n| format!("Done, as number {n}.\n")).collect::<Vec<_>>());
+    server.wait_log("the report is written");
+
+    let services = client.get("/services").json();
+    assert_eq!(services["clock"][0]["running"], true, "{services}");
+    server.wait_log("It is ");
+
+    let endpoint = |port| Client::tcp(([127, 0, 0, 1], port).into());
+    let page = endpoint(metrics).get("/metrics").text();
+    let counted = page.lines().filter(|line| line.starts_with("visits{"));
+    let counted: f64 = counted.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+    assert_eq!(counted, 6.0, "{page}");
+    assert_eq!(endpoint(status).get("/health").status, 200);
     assert!(server.stop().success(), "{}", server.log());
 }
