@@ -88,7 +88,10 @@ fn state() {
         answers.sort();
         answers
     });
-    assert_eq!(answers, (1..=4).map(|n| format!("Done, as number {n}.\n")).collect::<Vec<_>>());
+    assert_eq!(
+        answers,
+        (1..=4).map(|n| format!("Done, as number {n}.\n")).collect::<Vec<_>>()
+    );
     server.wait_log("the report is written");
 
     let services = client.get("/services").json();
@@ -98,7 +101,9 @@ fn state() {
     let endpoint = |port| Client::tcp(([127, 0, 0, 1], port).into());
     let page = endpoint(metrics).get("/metrics").text();
     let counted = page.lines().filter(|line| line.starts_with("visits{"));
-    let counted: f64 = counted.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+    let counted: f64 = counted
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum();
     assert_eq!(counted, 6.0, "{page}");
     assert_eq!(endpoint(status).get("/health").status, 200);
     assert!(server.stop().success(), "{}", server.log());
