@@ -199,7 +199,11 @@ pub(crate) fn candidates(config: &Config, file: &Path) -> Vec<PathBuf> {
 /// The addresses that tell one server of a configuration's file from another.
 pub(crate) fn addresses(config: &Config) -> Vec<String> {
     let plugins = config.plugins();
-    plugins.iter().flat_map(|plugin| config.addresses(plugin)).collect()
+    let mut all: Vec<String> = plugins.iter().flat_map(|plugin| config.addresses(plugin)).collect();
+    all.extend(config.rpc.as_ref().map(|rpc| rpc.listen.clone()));
+    all.extend(config.status.as_ref().map(|status| status.address.clone()));
+    all.extend(config.metrics.as_ref().map(|metrics| metrics.address.clone()));
+    all
 }
 
 /// Where control directories may stand, best first.
@@ -324,6 +328,18 @@ mod tests {
         assert_eq!(identity(file, &a).name(), identity(file, &same).name());
         assert_ne!(identity(file, &a).name(), identity(file, &other).name());
         assert_ne!(identity(file, &a).name(), identity(Path::new("/srv/b.yaml"), &a).name());
+    }
+
+    /// Two servers of one file that differ in nothing but the RPC port.
+    #[test]
+    fn the_supervisors_own_addresses_count_too() {
+        let config = |listen: &str| -> Config {
+            let tree = serde_json::json!({"http": {"address": ":80"}, "rpc": {"listen": listen}, "status": {"address": ":81"}});
+            serde_json::from_value(tree).unwrap()
+        };
+        let file = Path::new("/srv/.rr.yaml");
+        assert_eq!(addresses(&config("tcp://:1")), [":80", "tcp://:1", ":81"]);
+        assert_ne!(candidates(&config("tcp://:1"), file), candidates(&config("tcp://:2"), file));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     control,
-    control_dir::{ControlDir, ControlDirError, Identity},
+    control_dir::{self, ControlDir, ControlDirError, Identity},
     debug,
     fleet::{Fleet, Surroundings},
     gateway::{self, Doors, Means},
@@ -271,8 +271,7 @@ async fn prepare(
             access.allow(user.uid);
         }
     }
-    let listens = entries.iter().flat_map(|entry| &entry.addresses);
-    let addresses: Vec<String> = listens.map(|listen| listen.address.clone()).collect();
+    let addresses = control_dir::addresses(&loaded.config);
     let file = loaded.base_dir.join(file.file_name().unwrap_or_default());
     let identity = Identity {
         file: &file,

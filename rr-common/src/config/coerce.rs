@@ -27,6 +27,7 @@ pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings
         Type::Float => weak::float(&node.value),
         Type::Text { format } => weak::text(&node.value, *format),
         Type::OneOf(names) => weak::one_of(&node.value, names),
+        Type::Seconds => weak::seconds(&node.value),
         Type::Duration => weak::duration(node, path, findings),
         Type::Command => weak::command(node),
         Type::List(item) => list(node, item, path, findings),

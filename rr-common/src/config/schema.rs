@@ -23,6 +23,8 @@ pub(super) enum Type {
     /// One of these texts.
     OneOf(Vec<String>),
     Duration,
+    /// Whole seconds, also written as a duration: the reference's guide does so, though it cannot read it (`x-seconds`).
+    Seconds,
     Command,
     List(Box<Type>),
     /// Free names, one type of value.
@@ -98,6 +100,7 @@ fn compile(schema: &Json, root: &Json) -> Type {
     }
     match kind(object) {
         Some("boolean") => Type::Bool,
+        Some("integer") if object.contains_key("x-seconds") => Type::Seconds,
         Some("integer") => integer(object),
         Some("number") => Type::Float,
         Some("string") => Type::Text {

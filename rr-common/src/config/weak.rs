@@ -49,6 +49,21 @@ pub(super) fn integer(value: &Value) -> Result<i128, String> {
     }
 }
 
+/// Whole seconds, as a number or as a duration; a part of a second counts as one.
+pub(super) fn seconds(value: &Value) -> Result<Value, String> {
+    let wrong = || expected("seconds, such as 30 or 30s", value);
+    let whole = integer(value).ok().map(u64::try_from);
+    let seconds = match (whole, value) {
+        (Some(Ok(seconds)), _) => seconds,
+        (None, Value::Text(text)) => {
+            let time = text.trim().parse::<Dur>().map_err(|_| wrong())?.get();
+            time.as_secs() + u64::from(time.subsec_nanos() > 0)
+        }
+        _ => return Err(wrong()),
+    };
+    Ok(Value::Int(seconds.into()))
+}
+
 /// A finite number.
 pub(super) fn float(value: &Value) -> Result<Value, String> {
     let x = match value {

@@ -61,6 +61,7 @@ pub struct Status {
     /// Status of an unhealthy plugin.
     pub unavailable_status_code: u16,
     /// Seconds that a client may take to send its request, and a plugin to answer the check (that at most five).
+    #[schemars(extend("x-seconds" = true))]
     pub check_timeout: u64,
 }
 
