@@ -66,6 +66,9 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// The pools whose workers are listed, reset, added and removed, by name; most plugins have one, under their own name.
     fn pools(&self) -> Vec<(&str, &Pool)>;
 
+    /// Comes before [`Plugin::drain`] when another process of this plugin serves on the same sockets: there is no hurry then.
+    fn replaced(&self) {}
+
     /// Stops taking work, and returns when what runs has finished, or at the deadline.
     fn drain(&self, deadline: Instant) -> impl Future<Output = ()> + Send;
 

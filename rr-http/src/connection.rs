@@ -24,12 +24,15 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub(crate) enum Order {
+    /// End with the request that runs, or with the next one: another process serves new connections. A client never meets a
+    /// connection that is closed while it sends.
+    Linger = 1,
     /// End after the running requests; a new connection may still send its first.
-    Drain = 1,
+    Drain = 2,
     /// End after the running requests.
-    Leave = 2,
+    Leave = 3,
     /// End now.
-    Close = 3,
+    Close = 4,
 }
 
 /// The other end.
@@ -186,8 +189,15 @@ impl Connection {
 
     /// True if it is to end as soon as nothing runs.
     pub(crate) fn should_end(&self) -> bool {
-        let order = self.order.load(Acquire);
-        order >= Order::Leave as u8 || (order == Order::Drain as u8 && self.phase() != Phase::New)
+        const LINGER: u8 = Order::Linger as u8;
+        const DRAIN: u8 = Order::Drain as u8;
+        match self.order.load(Acquire) {
+            0 => false,
+            // HTTP/2 can say which requests are still taken; HTTP/1.1 says it in the answer to the last one.
+            LINGER => self.framed.load(Relaxed) || self.phase() == Phase::Busy,
+            DRAIN => self.phase() != Phase::New,
+            _ => true,
+        }
     }
 
     fn phase(&self) -> Phase {

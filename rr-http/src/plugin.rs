@@ -22,7 +22,10 @@ use rr_common::{
 use rr_otel::Traces;
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -35,6 +38,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// A connection that was accepted and has not sent anything may still do so for this long when the server drains.
 const FIRST_BYTE: Duration = Duration::from_millis(250);
+/// How long a connection that waits for its client's next request is left open when another process has taken our place.
+const LINGER: Duration = Duration::from_secs(5);
 /// Time to close sockets after the deadline.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -47,6 +52,8 @@ pub struct HttpPlugin {
     watches: Vec<Arc<Watch>>,
     sweeps: Vec<JoinHandle<()>>,
     accepts: Mutex<Vec<JoinHandle<()>>>,
+    /// Another process serves on our sockets.
+    replaced: AtomicBool,
 }
 
 /// An address and what is spoken there.
@@ -102,6 +109,7 @@ impl Plugin for HttpPlugin {
             watches: Vec::new(),
             sweeps: Vec::new(),
             accepts: Mutex::default(),
+            replaced: AtomicBool::new(false),
         };
         plugin.accept(http, settings, &context.runtimes, &doors, listeners);
         Ok(plugin)
@@ -115,6 +123,10 @@ impl Plugin for HttpPlugin {
         self.metrics.text()
     }
 
+    fn replaced(&self) {
+        self.replaced.store(true, Ordering::Relaxed);
+    }
+
     async fn drain(&self, deadline: Instant) {
         let accepts = std::mem::take(&mut *self.accepts.lock().unwrap_or_else(PoisonError::into_inner));
         for accept in &accepts {
@@ -123,6 +135,13 @@ impl Plugin for HttpPlugin {
         for accept in accepts {
             // It ends with an error: it was aborted.
             let _ = accept.await;
+        }
+        if self.replaced.load(Ordering::Relaxed) {
+            self.order(Order::Linger);
+            let patience = deadline.min(Instant::now() + LINGER);
+            if timeout_at(patience.into(), self.emptied()).await.is_ok() {
+                return;
+            }
         }
         self.order(Order::Drain);
         if timeout(FIRST_BYTE, self.emptied()).await.is_ok() {

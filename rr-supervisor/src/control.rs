@@ -1,5 +1,6 @@
 //! Our side of the contract: every call of a plugin becomes a question to the supervisor's loop, which owns all state.
 
+use crate::fleet::Told;
 use nix::unistd::{Pid, getpgid};
 use rr_common::{
     COMPATIBLE_VERSION,
@@ -8,7 +9,7 @@ use rr_common::{
         v1::{self, plugin_client::PluginClient, supervisor_server},
     },
 };
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -56,6 +57,15 @@ pub(crate) enum Question {
     Wake {
         /// Its name.
         plugin: String,
+    },
+    /// An operator's: replace a plugin's process by a new one, of another program if one is named.
+    Upgrade {
+        /// The plugin.
+        plugin: String,
+        /// The program to be used from now on.
+        binary: Option<PathBuf>,
+        /// How it went.
+        told: Told,
     },
     /// Our own: a plugin did not hear that it shall stop.
     Unheard {
@@ -172,8 +182,9 @@ fn caller<T>(request: &Request<T>) -> Result<Pid, Status> {
 }
 
 /// Asks a plugin to stop within that time; false when it did not hear.
-pub(crate) async fn ask_stop(channel: Channel, within: Duration) -> bool {
+pub(crate) async fn ask_stop(channel: Channel, within: Duration, replaced: bool) -> bool {
     let mut request = Request::new(v1::StopRequest {
+        replaced,
         deadline_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
     });
     request.set_timeout(Duration::from_secs(1));

@@ -158,7 +158,6 @@ pub(crate) async fn serve(
         ledger: metrics.is_some().then(|| ledger.clone()),
         log,
         control_dir,
-        config: json.clone(),
         questions: asking.clone(),
     };
     let patient = |entry: catalog::Entry| {
@@ -168,9 +167,10 @@ pub(crate) async fn serve(
     let section = &loaded.config.supervisor;
     let fail_fast = section.start == StartPolicy::FailFast;
     let entries = entries.into_iter().map(patient).collect();
+    let grace = loaded.config.endure.grace_period.get();
     let notify = Notify::from_env();
     let watchdog = loaded.config.endure.watchdog_sec;
-    let fleet = Fleet::new(entries, &section.restart, surroundings, fail_fast);
+    let fleet = Fleet::new(entries, &json, &section.restart, grace, surroundings, fail_fast);
     let sections = loaded.config.service.as_ref();
     let (services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
     let service_rpc = sections.map(|_| rpc);
@@ -213,7 +213,7 @@ pub(crate) async fn serve(
         // Twice as often as asked for, so that a late tick is no alarm.
         watchdog: (notify.is_on() && watchdog > 0).then(|| Duration::from_secs(watchdog) / 2),
         notify,
-        grace: loaded.config.endure.grace_period.get(),
+        grace,
     };
     // What the plugins need of it has been encoded.
     drop(loaded);

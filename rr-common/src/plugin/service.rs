@@ -94,7 +94,12 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
     }
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Answer<v1::StopResponse> {
-        self.stopper.begin(deadline(request.get_ref().deadline_ms));
+        let asked = request.get_ref();
+        if asked.replaced {
+            // Not up yet: then it has nobody to be polite to.
+            let _ = self.slot.ask(async |plugin: &P| plugin.replaced()).await;
+        }
+        self.stopper.begin(deadline(asked.deadline_ms));
         Ok(Response::new(v1::StopResponse {}))
     }
 

@@ -1,6 +1,7 @@
 //! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
 
 mod plugin;
+mod replace;
 mod roster;
 
 use crate::{
@@ -18,7 +19,8 @@ use crate::{
 };
 use bytes::Bytes;
 use nix::unistd::Pid;
-use plugin::{Plugin, Process};
+use plugin::{Plugin, Process, Standing};
+pub(crate) use replace::{Next, Told};
 #[allow(unused_imports, reason = "its readers come with the next commit")]
 pub(crate) use roster::{Member, Roster, RosterWatch, State};
 use rr_common::{config::section::Restart, control::v1};
@@ -50,8 +52,6 @@ pub(crate) struct Surroundings {
     pub log: ServerLog,
     /// The control directory.
     pub control_dir: ControlDir,
-    /// The resolved configuration as JSON.
-    pub config: Bytes,
     /// The way back into the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
 }
@@ -62,6 +62,10 @@ pub(crate) struct Fleet {
     plugins: Vec<Plugin>,
     around: Surroundings,
     fail_fast: bool,
+    /// `supervisor.restart`.
+    restart: Restart,
+    /// `endure.grace_period`.
+    grace: Duration,
     losses: Vec<Loss>,
     /// The picture for others, and whether it is out of date.
     roster: watch::Sender<Arc<Roster>>,
@@ -73,15 +77,22 @@ impl Fleet {
     /// None of them runs yet. With `fail_fast` a plugin that cannot start the first time is not tried again.
     pub(crate) fn new(
         entries: Vec<(Entry, Duration)>,
+        config: &Bytes,
         restart: &Restart,
+        grace: Duration,
         around: Surroundings,
         fail_fast: bool,
     ) -> Self {
-        let plugin = |(entry, patience)| Plugin::new(entry, Lifecycle::new(restart.clone(), patience));
+        let plugin = |(entry, patience)| {
+            let life = Lifecycle::new(restart.clone(), patience);
+            Plugin::new(entry, config.clone(), life)
+        };
         let mut fleet = Self {
             plugins: entries.into_iter().map(plugin).collect(),
             around,
             fail_fast,
+            restart: restart.clone(),
+            grace,
             losses: Vec::new(),
             roster: watch::Sender::default(),
             changed: true,
@@ -101,7 +112,12 @@ impl Fleet {
     pub(crate) fn publish(&mut self) {
         if std::mem::take(&mut self.changed) {
             self.roster.send_replace(Arc::new(Roster {
-                members: self.plugins.iter().map(Plugin::member).collect(),
+                members: self
+                    .plugins
+                    .iter()
+                    .filter(|plugin| plugin.is_serving())
+                    .map(Plugin::member)
+                    .collect(),
                 stopping: self.stopping,
             }));
         }
@@ -110,7 +126,7 @@ impl Fleet {
     /// Starts the plugins of a role.
     pub(crate) fn start(&mut self, role: Role, now: Instant) {
         for index in self.members(role) {
-            if !self.plugins[index].entry.on_demand {
+            if !self.plugins[index].entry.on_demand && self.plugins[index].is_serving() {
                 self.tell(index, Event::Start, now);
             }
         }
@@ -118,7 +134,10 @@ impl Fleet {
 
     /// The stop of the whole server has begun: others shall see it, and nothing is woken any more.
     pub(crate) fn tell_stop(&mut self) {
-        self.changed |= !self.stopping;
+        if !self.stopping {
+            self.call_off();
+            self.changed = true;
+        }
         self.stopping = true;
     }
 
@@ -190,11 +209,11 @@ impl Fleet {
                 let _ = answer.send(registered);
             }
             Question::WatchConfig { group, stream } => {
-                let message = v1::WatchConfigResponse {
-                    config: self.around.config.to_vec(),
-                };
-                if let Some(process) = self.process(group)
-                    && stream.try_send(Ok(message)).is_ok()
+                let Some(index) = self.find(group) else { return };
+                let plugin = &mut self.plugins[index];
+                let config = plugin.config.to_vec();
+                if let Some(process) = &mut plugin.process
+                    && stream.try_send(Ok(v1::WatchConfigResponse { config })).is_ok()
                 {
                     process.config = Some(stream);
                 }
@@ -204,13 +223,15 @@ impl Fleet {
                 if error.is_empty() {
                     tracing::debug!(target: "supervisor", plugin = self.plugins[index].entry.name, "ready");
                     self.tell(index, Event::Ready, now);
+                    self.promote(index, now);
                 } else if let Some(process) = &mut self.plugins[index].process {
                     // It ends by itself now; its death is the event.
                     process.refusal = Some(error);
                 }
             }
             Question::Route { prefix, answer } => {
-                let mut processes = self.plugins.iter().filter_map(|plugin| plugin.process.as_ref());
+                let serving = self.plugins.iter().filter(|plugin| plugin.is_serving());
+                let mut processes = serving.filter_map(|plugin| plugin.process.as_ref());
                 let found = processes.find(|process| process.prefixes.contains(&prefix));
                 let _ = answer.send(found.and_then(|process| process.channel.clone()));
             }
@@ -222,6 +243,7 @@ impl Fleet {
                     self.tell(index, Event::Start, now);
                 }
             }
+            Question::Upgrade { plugin, binary, told } => self.upgrade(&plugin, binary, told, now),
             Question::Unheard { pid } => {
                 if self.find(pid).is_some() {
                     process::terminate(pid);
@@ -258,6 +280,7 @@ impl Fleet {
         };
         self.plugins
             .iter()
+            .filter(|plugin| plugin.is_serving())
             .map(|plugin| {
                 let pid = plugin.process.as_ref().map(|process| process.pid);
                 (plugin.entry.name.clone(), pid, addresses(plugin))
@@ -319,6 +342,16 @@ impl Fleet {
         // One that starts by a call must not end a server that runs.
         let fatal = fail_fast && !asked && !plugin.entry.on_demand && !plugin.life.was_ready();
         let reason = refusal.unwrap_or_else(|| exit.to_string());
+        match plugin.standing {
+            Standing::Serving => {}
+            Standing::Coming { .. } => {
+                return self.came_to_nothing(index, exit, reason);
+            }
+            Standing::Leaving => {
+                plugin.life.on(Event::Died(exit, reason), now);
+                return self.forget(index);
+            }
+        }
         if fatal {
             // Not wanted any more: the lifecycle then tries nothing again.
             plugin.life.on(Event::Stop(now), now);
@@ -339,11 +372,6 @@ impl Fleet {
         if let Some(action) = action {
             self.act(index, action, now);
         }
-    }
-
-    fn process(&mut self, group: Pid) -> Option<&mut Process> {
-        let index = self.find(group)?;
-        self.plugins[index].process.as_mut()
     }
 
     fn find(&self, pid: Pid) -> Option<usize> {

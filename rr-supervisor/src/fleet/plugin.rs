@@ -1,6 +1,6 @@
 //! One plugin of the fleet: its life, and what we know of its running process.
 
-use super::{Member, State, Surroundings};
+use super::{Member, State, Surroundings, replace::Told};
 use crate::{
     control::{self, ConfigStream, Question},
     deadline, metrics,
@@ -20,6 +20,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 use tonic::{
@@ -27,10 +28,13 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-/// One plugin.
+/// One generation of a plugin. Most of the time there is one of each; while it is replaced there are two.
 #[derive(Debug)]
 pub(super) struct Plugin {
     pub(super) entry: Entry,
+    /// The configuration that its process gets: as JSON, the whole of it.
+    pub(super) config: Bytes,
+    pub(super) standing: Standing,
     pub(super) life: Lifecycle,
     pub(super) process: Option<Process>,
     /// Answers on its sockets since it was given up.
@@ -39,6 +43,20 @@ pub(super) struct Plugin {
     pub(super) starts: u64,
     /// What each of its processes may keep for the next one. We only hold it.
     pub(super) state: Option<OwnedFd>,
+}
+
+/// What a generation is there for.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// It serves, and is restarted when it dies.
+    Serving,
+    /// It is to take the serving one's place as soon as it is ready. It has one try.
+    Coming {
+        /// Who waits for it: it serves now, or why it does not.
+        told: Told,
+    },
+    /// Another one has its place; it finishes what it has begun.
+    Leaving,
 }
 
 /// A plugin's running process.
@@ -79,9 +97,11 @@ impl Process {
 
 impl Plugin {
     /// A plugin without a process.
-    pub(super) fn new(entry: Entry, life: Lifecycle) -> Self {
+    pub(super) fn new(entry: Entry, config: Bytes, life: Lifecycle) -> Self {
         Self {
             entry,
+            config,
+            standing: Standing::Serving,
             life,
             process: None,
             substitute: None,
@@ -93,6 +113,16 @@ impl Plugin {
     /// Waits for its first call.
     pub(super) fn is_asleep(&self) -> bool {
         self.entry.on_demand && self.starts == 0
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(|process| process.pid)
+    }
+
+    /// True unless another generation has its place, or it has not got its place yet.
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.standing, Standing::Serving)
     }
 
     /// As others see it.
@@ -202,11 +232,12 @@ impl Plugin {
         let questions = around.questions.clone();
         let ledger = around.ledger.clone();
         let name = self.entry.name.clone();
+        let replaced = matches!(self.standing, Standing::Leaving);
         tokio::spawn(async move {
             if let Some(ledger) = ledger {
                 metrics::last_words(&ledger, &name, pid, channel.clone()).await;
             }
-            if !control::ask_stop(channel, within).await {
+            if !control::ask_stop(channel, within, replaced).await {
                 let _ = questions.send(Question::Unheard { pid }).await;
             }
         });

@@ -207,7 +207,8 @@ impl Places {
     }
 }
 
-fn is_executable(path: &Path) -> bool {
+/// Whether that file could be executed.
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

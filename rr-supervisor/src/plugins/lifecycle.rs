@@ -166,6 +166,11 @@ impl Lifecycle {
         }
     }
 
+    /// How long a process may take to be ready.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// What is.
     pub(crate) fn actual(&self) -> Actual {
         self.actual

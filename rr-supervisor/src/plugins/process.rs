@@ -7,7 +7,7 @@ use nix::{
 };
 use rr_common::config::{CommandLine, section::PluginProcess};
 use std::{
-    io,
+    fmt, io,
     os::{fd::OwnedFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -75,6 +75,12 @@ impl Program {
         Self {
             command: line.0.clone(),
         }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.command.join(" "))
     }
 }
 

@@ -1,0 +1,153 @@
+//! A plugin's next generation takes the place of the present one, with no moment in between in which nobody serves.
+//!
+//! Both inherit the same listening sockets. The new process starts beside the old one; when it says that it is ready it takes
+//! its place, and the old one is asked to finish what it has begun and go. A new one that dies or does not become ready in time
+//! changes nothing: the old one has been serving all along, and whoever asked is told the reason.
+
+use super::{
+    Fleet,
+    plugin::{Plugin, Standing},
+};
+use crate::plugins::{
+    catalog::{self, Entry},
+    lifecycle::{Event, Exit, Lifecycle},
+    process::Program,
+};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// What the next generation is to be.
+#[derive(Debug)]
+pub(crate) struct Next {
+    /// Its program, addresses and settings.
+    pub entry: Entry,
+    /// Its configuration, as JSON.
+    pub config: Bytes,
+    /// How long it may take to be ready.
+    pub patience: Duration,
+}
+
+/// Tells whoever waits how it went: it serves now, or why it does not.
+pub(crate) type Told = oneshot::Sender<Result<(), String>>;
+
+impl Fleet {
+    /// Replaces a plugin's process by a new one of the same program or of another.
+    pub(super) fn upgrade(&mut self, name: &str, binary: Option<PathBuf>, told: Told, now: Instant) {
+        let Some(mut next) = self.present(name) else {
+            let _ = told.send(Err(format!("no such plugin: {name}")));
+            return;
+        };
+        if let Some(binary) = binary {
+            if !catalog::is_executable(&binary) {
+                let _ = told.send(Err(format!("{}: no such program", binary.display())));
+                return;
+            }
+            next.entry.program = Program::binary(&binary);
+        }
+        self.replace(next, told, now);
+    }
+
+    /// What the present generation of a plugin is, to be changed for the next.
+    pub(crate) fn present(&self, name: &str) -> Option<Next> {
+        let plugin = &self.plugins[self.serving(name)?];
+        Some(Next {
+            entry: plugin.entry.clone(),
+            config: plugin.config.clone(),
+            patience: plugin.life.patience(),
+        })
+    }
+
+    /// Starts a plugin's next generation beside the present one.
+    pub(crate) fn replace(&mut self, next: Next, told: Told, now: Instant) {
+        let name = next.entry.name.clone();
+        let refusal = if self.stopping {
+            Some("the server is stopping".to_owned())
+        } else if self.serving(&name).is_none() {
+            Some(format!("no such plugin: {name}"))
+        } else if self.coming(&name).is_some() {
+            Some(format!("another process of the plugin {name} is on its way already"))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            let _ = told.send(Err(refusal));
+            return;
+        }
+        tracing::info!(target: "supervisor", plugin = name, program = %next.entry.program, "the next process of the plugin is on its way");
+        let life = Lifecycle::new(self.restart.clone(), next.patience);
+        let mut plugin = Plugin::new(next.entry, next.config, life);
+        plugin.standing = Standing::Coming { told };
+        self.plugins.push(plugin);
+        self.tell(self.plugins.len() - 1, Event::Start, now);
+    }
+
+    /// A coming generation is ready: it takes its place, if it is one.
+    pub(super) fn promote(&mut self, index: usize, now: Instant) {
+        let Some(plugin) = self.plugins.get_mut(index) else { return };
+        let Standing::Coming { .. } = plugin.standing else { return };
+        let Standing::Coming { told } = std::mem::replace(&mut plugin.standing, Standing::Serving) else {
+            return;
+        };
+        let name = plugin.entry.name.clone();
+        let old = self.plugins.iter().position(|other| {
+            matches!(other.standing, Standing::Serving)
+                && other.entry.name == name
+                && other.pid() != self.plugins[index].pid()
+        });
+        if let Some(old) = old {
+            // The new one stands where the old one stood, so that everything is listed in the order of the start.
+            self.plugins.swap(old, index);
+            self.plugins[old].starts += self.plugins[index].starts;
+            self.plugins[index].standing = Standing::Leaving;
+            self.plugins[index].substitute = None;
+            self.tell(index, Event::Stop(now + self.grace), now);
+            self.forget(index);
+        }
+        tracing::info!(target: "supervisor", plugin = name, "the next process of the plugin serves now");
+        let _ = told.send(Ok(()));
+    }
+
+    /// A coming generation has ended: the present one stays.
+    pub(super) fn came_to_nothing(&mut self, index: usize, exit: Exit, reason: String) {
+        let plugin = self.plugins.remove(index);
+        let name = &plugin.entry.name;
+        tracing::error!(target: "supervisor", plugin = name, exit = %exit, "the next process of the plugin cannot start, the present one serves on: {reason}");
+        if let Standing::Coming { told } = plugin.standing {
+            let _ = told.send(Err(reason));
+        }
+    }
+
+    /// Forgets a replaced generation that has no process any more.
+    pub(super) fn forget(&mut self, index: usize) {
+        let gone = |plugin: &Plugin| matches!(plugin.standing, Standing::Leaving) && !plugin.life.is_alive();
+        if self.plugins.get(index).is_some_and(gone) {
+            self.plugins.remove(index);
+        }
+    }
+
+    /// The stop begins: what comes is not wanted any more.
+    pub(super) fn call_off(&mut self) {
+        for plugin in &mut self.plugins {
+            if let Standing::Coming { .. } = plugin.standing
+                && let Standing::Coming { told } = std::mem::replace(&mut plugin.standing, Standing::Leaving)
+            {
+                let _ = told.send(Err("the server is stopping".into()));
+            }
+        }
+    }
+
+    fn serving(&self, name: &str) -> Option<usize> {
+        let is = |plugin: &Plugin| plugin.is_serving() && plugin.entry.name == name;
+        self.plugins.iter().position(is)
+    }
+
+    fn coming(&self, name: &str) -> Option<usize> {
+        let is =
+            |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. }) && plugin.entry.name == name;
+        self.plugins.iter().position(is)
+    }
+}
