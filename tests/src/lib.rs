@@ -23,6 +23,7 @@ pub mod bin;
 pub mod client;
 pub mod collector;
 pub mod metrics;
+pub mod load;
 pub mod process;
 pub mod room;
 pub mod rpc_place;

@@ -11,6 +11,7 @@ mod serve;
 mod stop;
 mod table;
 mod up;
+mod upgrade;
 mod version;
 mod workers;
 
@@ -87,6 +88,8 @@ enum Verb {
     Jobs(jobs::Arguments),
     /// Show the processes of the running server: version, age, restarts, memory, health
     Plugins(Output),
+    /// Replace a plugin's process by a new one, with no request lost
+    Upgrade(upgrade::Arguments),
     /// What a server starts for itself
     #[command(name = guard::VERB, hide = true)]
     GuardServices,
@@ -148,6 +151,7 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
         Some(Verb::Reset(arguments)) => reset::run(&cli.global, &arguments),
         Some(Verb::Jobs(arguments)) => jobs::run(&cli.global, &arguments),
         Some(Verb::Plugins(output)) => plugins::run(&cli.global, output),
+        Some(Verb::Upgrade(arguments)) => upgrade::run(&cli.global, &arguments),
         Some(Verb::GuardServices) => {
             guard::stand(std::io::stdin().lock());
             Ok(ExitCode::SUCCESS)

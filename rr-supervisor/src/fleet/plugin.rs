@@ -11,6 +11,7 @@ use crate::{
     },
     sockets::Substitute,
 };
+use bytes::Bytes;
 use nix::{
     sys::memfd::{MFdFlags, memfd_create},
     unistd::Pid,
@@ -20,7 +21,6 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 use tonic::{

@@ -13,9 +13,10 @@ use crate::plugins::{
     lifecycle::{Event, Exit, Lifecycle},
     process::Program,
 };
+use bytes::Bytes;
+use nix::unistd::Pid;
 use std::{
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -31,8 +32,8 @@ pub(crate) struct Next {
     pub patience: Duration,
 }
 
-/// Tells whoever waits how it went: it serves now, or why it does not.
-pub(crate) type Told = oneshot::Sender<Result<(), String>>;
+/// Tells whoever waits how it went: the process that serves now, or why it does not.
+pub(crate) type Told = oneshot::Sender<Result<Pid, String>>;
 
 impl Fleet {
     /// Replaces a plugin's process by a new one of the same program or of another.
@@ -92,11 +93,11 @@ impl Fleet {
         let Standing::Coming { told } = std::mem::replace(&mut plugin.standing, Standing::Serving) else {
             return;
         };
-        let name = plugin.entry.name.clone();
+        let (name, pid) = (plugin.entry.name.clone(), plugin.pid());
         let old = self.plugins.iter().position(|other| {
             matches!(other.standing, Standing::Serving)
                 && other.entry.name == name
-                && other.pid() != self.plugins[index].pid()
+                && other.pid() != pid
         });
         if let Some(old) = old {
             // The new one stands where the old one stood, so that everything is listed in the order of the start.
@@ -108,7 +109,9 @@ impl Fleet {
             self.forget(index);
         }
         tracing::info!(target: "supervisor", plugin = name, "the next process of the plugin serves now");
-        let _ = told.send(Ok(()));
+        if let Some(pid) = pid {
+            let _ = told.send(Ok(pid));
+        }
     }
 
     /// A coming generation has ended: the present one stays.

@@ -13,7 +13,7 @@ mod tests;
 pub(crate) use informer::Informer;
 #[cfg(test)]
 pub(crate) use overview::{Death, Memory};
-pub(crate) use overview::{Overview, Process};
+pub(crate) use overview::{Overview, Process, Upgrade};
 pub(crate) use resetter::Resetter;
 
 use serde::{Deserialize, Serialize};

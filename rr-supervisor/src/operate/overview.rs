@@ -1,10 +1,12 @@
-//! `supervisor.Plugins`: every process of the server with its version, age, restarts, memory, workers and health.
+//! `supervisor.*`: every process of the server with its version, age, restarts, memory, workers and health (`Plugins`), and a new
+//! process for one of them (`Upgrade`).
 
 use super::{
     Residents,
     ask::{self, QUICK},
 };
 use crate::{
+    control::Question,
     fleet::{Member, RosterWatch, State},
     gateway::{Answer, Local},
 };
@@ -12,15 +14,19 @@ use bytes::Bytes;
 use rr_common::{
     COMPATIBLE_VERSION,
     control::v1::{HealthRequest, ReadyRequest, plugin_client::PluginClient},
-    rpc::{CallError, Codec, encode},
+    rpc::{CallError, Codec, decode, encode},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
+    path::PathBuf,
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinSet, spawn_blocking},
+};
 use tonic::transport::Channel;
 
 /// The service.
@@ -28,7 +34,18 @@ use tonic::transport::Channel;
 pub(crate) struct Overview {
     roster: RosterWatch,
     residents: Residents,
+    questions: mpsc::Sender<Question>,
     since: SystemTime,
+}
+
+/// The argument of `supervisor.Upgrade`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Upgrade {
+    /// The plugin.
+    pub plugin: String,
+    /// Its program from now on; the present one without it.
+    pub binary: Option<PathBuf>,
 }
 
 /// One process of the server.
@@ -89,12 +106,27 @@ pub(crate) struct Death {
 
 impl Overview {
     /// Of these plugins, and of this process.
-    pub(crate) fn new(roster: RosterWatch, residents: Residents) -> Self {
+    pub(crate) fn new(roster: RosterWatch, residents: Residents, questions: mpsc::Sender<Question>) -> Self {
         Self {
             roster,
             residents,
+            questions,
             since: SystemTime::now(),
         }
+    }
+
+    /// Replaces a plugin's process; returns the new one's pid when that serves.
+    async fn upgrade(&self, upgrade: Upgrade) -> Result<u32, String> {
+        let ending = || "the server is stopping".to_owned();
+        let (told, hears) = oneshot::channel();
+        let question = Question::Upgrade {
+            plugin: upgrade.plugin,
+            binary: upgrade.binary,
+            told,
+        };
+        self.questions.send(question).await.map_err(|_| ending())?;
+        let pid = hears.await.map_err(|_| ending())??;
+        Ok(pid.as_raw().unsigned_abs())
     }
 
     /// All processes, the supervisor first.
@@ -140,10 +172,11 @@ impl Local for Overview {
         "supervisor"
     }
 
-    fn call<'a>(&'a self, method: &'a str, codec: Codec, _: Bytes) -> Answer<'a> {
+    fn call<'a>(&'a self, method: &'a str, codec: Codec, body: Bytes) -> Answer<'a> {
         Box::pin(async move {
             match method {
                 "Plugins" => encode(codec, &self.processes().await),
+                "Upgrade" => encode(codec, &self.upgrade(decode(codec, &body)?).await.map_err(CallError::Failed)?),
                 _ => Err(CallError::NoMethod),
             }
         })

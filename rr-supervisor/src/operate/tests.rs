@@ -20,7 +20,7 @@ use rr_common::{
 };
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::SystemTime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tonic::{
     Request, Response, Status, async_trait,
     transport::{Endpoint, Server},
@@ -296,7 +296,7 @@ async fn systemd_hears_nothing_of_a_reset_during_start_and_stop() {
 #[tokio::test]
 async fn the_overview_shows_every_process() {
     let dir = tempfile::tempdir().unwrap();
-    let overview = Overview::new(roster(dir.path()), residents());
+    let overview = Overview::new(roster(dir.path()), residents(), mpsc::channel(1).0);
     let all = overview.processes().await;
     let names: Vec<&str> = all.iter().map(|process| process.name.as_str()).collect();
     assert_eq!(names, ["supervisor", "http", "jobs", "kv", "mine", "tcp"]);

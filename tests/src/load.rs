@@ -1,0 +1,126 @@
+//! Constant load over kept connections, and what became of each request.
+//!
+//! Each client sends one request after the other on its connection, and opens a new one when an answer says `Connection: close`. So
+//! a server that ends connections politely fails none, and one that closes them under a client's hands is found out.
+
+use crate::client::PATIENCE;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+/// Clients at work; they stop when this is dropped or [`Load::stop`] is called.
+pub struct Load {
+    over: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<Outcome>>,
+}
+
+/// What became of the requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Answers with status 200.
+    pub answers: usize,
+    /// Connections that were refused.
+    pub refused: usize,
+    /// Everything else, in words.
+    pub failures: Vec<String>,
+}
+
+impl Load {
+    /// Starts that many clients, which GET this path.
+    pub fn start(address: SocketAddr, clients: usize, path: &str) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(AtomicUsize::new(0));
+        let client = |_| {
+            let (over, answers, path) = (Arc::clone(&over), Arc::clone(&answers), path.to_owned());
+            std::thread::spawn(move || client(address, &path, &over, &answers))
+        };
+        Self {
+            clients: (0..clients).map(client).collect(),
+            over,
+            answers,
+        }
+    }
+
+    /// Answers so far.
+    pub fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Ends it.
+    #[track_caller]
+    pub fn stop(mut self) -> Outcome {
+        self.over.store(true, Ordering::Relaxed);
+        let mut all = Outcome::default();
+        for client in self.clients.drain(..) {
+            let one = client.join().unwrap();
+            all.answers += one.answers;
+            all.refused += one.refused;
+            all.failures.extend(one.failures);
+        }
+        all
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn client(address: SocketAddr, path: &str, over: &AtomicBool, answers: &AtomicUsize) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut connection: Option<BufReader<TcpStream>> = None;
+    while !over.load(Ordering::Relaxed) {
+        let mut kept = match connection.take() {
+            Some(kept) => kept,
+            None => match TcpStream::connect(address) {
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    BufReader::new(stream)
+                }
+                Err(_) => {
+                    outcome.refused += 1;
+                    continue;
+                }
+            },
+        };
+        match exchange(&mut kept, path) {
+            Ok((200, keep)) => {
+                outcome.answers += 1;
+                answers.fetch_add(1, Ordering::Relaxed);
+                connection = keep.then_some(kept);
+            }
+            Ok((status, _)) => outcome.failures.push(format!("status {status}")),
+            Err(error) => outcome.failures.push(error.to_string()),
+        }
+    }
+    outcome
+}
+
+/// One request; the status, and whether the connection may be used again.
+fn exchange(connection: &mut BufReader<TcpStream>, path: &str) -> std::io::Result<(u16, bool)> {
+    let invalid = || std::io::Error::other("no HTTP answer");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    connection.get_mut().write_all(request.as_bytes())?;
+    let mut line = String::new();
+    connection.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(invalid)?;
+    let (mut length, mut keep) = (None, true);
+    loop {
+        line.clear();
+        connection.read_line(&mut line)?;
+        let header = line.trim_end().to_ascii_lowercase();
+        match header.split_once(": ") {
+            Some(("content-length", value)) => length = value.parse::<usize>().ok(),
+            Some(("connection", "close")) => keep = false,
+            None if header.is_empty() => break,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length.ok_or_else(invalid)?];
+    connection.read_exact(&mut body)?;
+    Ok((status, keep))
+}
