@@ -9,7 +9,7 @@ use super::{
     plugin::{Plugin, Standing},
 };
 use crate::plugins::{
-    catalog::{self, Entry},
+    catalog::{self, Entry, Role},
     lifecycle::{Event, Exit, Lifecycle},
     process::Program,
 };
@@ -42,6 +42,13 @@ impl Fleet {
             let _ = told.send(Err(format!("no such plugin: {name}")));
             return;
         };
+        // Two processes side by side would each hold a part of what they keep for others.
+        if next.entry.role == Role::State || name == "jobs" {
+            let _ = told.send(Err(format!(
+                "the plugin {name} keeps state in its process and cannot be replaced while it serves; restart the server"
+            )));
+            return;
+        }
         if let Some(binary) = binary {
             if !catalog::is_executable(&binary) {
                 let _ = told.send(Err(format!("{}: no such program", binary.display())));
