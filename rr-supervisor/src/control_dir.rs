@@ -339,7 +339,10 @@ mod tests {
         };
         let file = Path::new("/srv/.rr.yaml");
         assert_eq!(addresses(&config("tcp://:1")), [":80", "tcp://:1", ":81"]);
-        assert_ne!(candidates(&config("tcp://:1"), file), candidates(&config("tcp://:2"), file));
+        assert_ne!(
+            candidates(&config("tcp://:1"), file),
+            candidates(&config("tcp://:2"), file)
+        );
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub(crate) async fn serve(
         locals.add(rpc);
     }
     if options.debug {
-        let overview = Overview::new(fleet.roster(), means.residents.clone());
+        let overview = Overview::new(fleet.roster(), means.residents.clone(), means.questions.clone());
         open_debug(&loaded, overview, &rpc_thread);
     }
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));

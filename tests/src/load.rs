@@ -107,7 +107,11 @@ fn exchange(connection: &mut BufReader<TcpStream>, path: &str) -> std::io::Resul
     connection.get_mut().write_all(request.as_bytes())?;
     let mut line = String::new();
     connection.read_line(&mut line)?;
-    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(invalid)?;
+    let status = line
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .ok_or_else(invalid)?;
     let (mut length, mut keep) = (None, true);
     loop {
         line.clear();

@@ -81,6 +81,14 @@ fn cells(drawn: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
+/// The row of that name.
+fn row(rows: &[Vec<String>], name: &str) -> Vec<String> {
+    rows.iter()
+        .find(|row| row[0] == name)
+        .cloned()
+        .unwrap_or_else(|| panic!("no row {name}: {rows:?}"))
+}
+
 fn pids(plugins: &Value) -> Vec<u32> {
     let workers = plugins["plugins"][0]["workers"].as_array().unwrap();
     workers
@@ -282,27 +290,38 @@ fn plugins_are_shown_with_pid_age_memory_and_deaths() {
         (&all[0]["name"], &all[0]["pid"]),
         (&json!("supervisor"), &json!(served.server.pid()))
     );
-    assert_eq!((&all[1]["name"], &all[1]["pid"]), (&json!("http"), &json!(http)));
-    assert_eq!((&all[1]["state"], &all[1]["workers"]), (&json!("running"), &json!(2)));
+    let named = |name: &str| {
+        all.as_array()
+            .unwrap()
+            .iter()
+            .find(|process| process["name"] == name)
+            .unwrap()
+    };
+    let plugin = named("http");
+    assert_eq!(plugin["pid"], http);
+    assert_eq!((&plugin["state"], &plugin["workers"]), (&json!("running"), &json!(2)));
     assert_eq!(
-        (&all[1]["health"], &all[1]["ready"], &all[1]["restarts"]),
+        (&plugin["health"], &plugin["ready"], &plugin["restarts"]),
         (&json!(""), &json!(true), &json!(0))
     );
-    for process in all.as_array().unwrap() {
+    // Locks wait for their first call.
+    let lock = named("lock");
+    assert_eq!((&lock["state"], &lock["on_demand"]), (&json!("down"), &json!(true)));
+    for process in [named("supervisor"), plugin] {
         let memory = |kind: &str| process["memory"][kind].as_u64().unwrap();
         assert!(memory("rss") > 1 << 20 && memory("rss") >= memory("pss"), "{process}");
     }
 
     process::kill_and_wait(http);
     eventually(SOON, || {
-        let rows = cells(&printed(&served.rr(&["plugins"])));
-        rows[2][1] == "running" && rows[2][5] == "1" && rows[2][8] == "ok"
+        let http = row(&cells(&printed(&served.rr(&["plugins"]))), "http");
+        http[1] == "running" && http[5] == "1" && http[8] == "ok"
     });
     let drawn = printed(&served.rr(&["plugins"]));
     assert!(drawn.contains("http died ") && drawn.contains("SIGKILL"), "{drawn}");
     let rows = cells(&drawn);
     assert_eq!(rows[0][..3], ["PLUGIN", "STATE", "PID"]);
-    assert_eq!(rows[2][2], served.server.plugin("rr-http").to_string());
+    assert_eq!(row(&rows, "http")[2], served.server.plugin("rr-http").to_string());
 }
 
 /// CLI-05, with a stand-in for the plugin.

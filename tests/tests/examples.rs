@@ -86,11 +86,14 @@ fn state() {
         let all: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
         let mut answers: Vec<_> = all.into_iter().map(|answer| answer.join().unwrap()).collect();
         answers.sort();
+        answers.dedup();
         answers
     });
-    assert_eq!(
-        answers,
-        (1..=4).map(|n| format!("Done, as number {n}.\n")).collect::<Vec<_>>()
+    // Each has had the lock, under a number of its own.
+    assert_eq!(answers.len(), 4, "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer.starts_with("Done, as number ")),
+        "{answers:?}"
     );
     server.wait_log("the report is written");
 

@@ -154,11 +154,11 @@ fn a_missing_program_is_told_with_the_places_that_were_searched() {
 
 #[test]
 fn sections_that_are_not_served_yet_are_warned_about_once() {
-    let settings = json!({"status": {"address": "127.0.0.1:1"}});
+    let settings = json!({"fileserver": {"address": "127.0.0.1:1", "serve": [{"prefix": "/", "root": "."}]}});
     let server = standin::start(json!({}), settings);
     let warned = server
         .log()
-        .matches("status is configured, but this build does not serve it")
+        .matches("fileserver is configured, but this build does not serve it")
         .count();
     assert_eq!(warned, 1, "{}", server.log());
     assert!(server.stop().success());

@@ -40,7 +40,12 @@ fn an_upgrade_under_load_fails_no_request() {
         assert_eq!(pid, new);
     }
     let outcome = load.stop();
-    assert_eq!((outcome.refused, &outcome.failures[..]), (0, &[][..]), "{}", server.log());
+    assert_eq!(
+        (outcome.refused, &outcome.failures[..]),
+        (0, &[][..]),
+        "{}",
+        server.log()
+    );
     assert!(outcome.answers > 20 * rounds());
     assert_eq!(server.workers().len(), 2);
     assert!(server.stop().success());

@@ -38,7 +38,10 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     if arguments.output.json {
         writeln!(io::stdout(), "{}", json!({ "plugin": upgrade.plugin, "pid": pid }))?;
     } else {
-        say(global.silent, &format!("plugin upgraded: [{}], its pid is {pid}", upgrade.plugin));
+        say(
+            global.silent,
+            &format!("plugin upgraded: [{}], its pid is {pid}", upgrade.plugin),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

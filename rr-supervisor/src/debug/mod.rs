@@ -149,13 +149,13 @@ fn json_page(value: &impl Serialize) -> Page {
 mod tests {
     use super::*;
     use crate::fleet::Roster;
-    use tokio::sync::watch;
+    use tokio::sync::{mpsc, watch};
 
     #[tokio::test]
     async fn every_page_that_the_index_names_is_there() {
         let roster = watch::Sender::new(Arc::new(Roster::default()));
         let debug = Debug {
-            overview: Overview::new(roster.subscribe(), Vec::new()),
+            overview: Overview::new(roster.subscribe(), Vec::new(), mpsc::channel(1).0),
             runtime: Handle::current(),
             config: "version: '3'\n".into(),
         };
@@ -191,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_an_error() {
         let roster = watch::Sender::new(Arc::new(Roster::default()));
-        let overview = || Overview::new(roster.subscribe(), Vec::new());
+        let overview = || Overview::new(roster.subscribe(), Vec::new(), mpsc::channel(1).0);
         let first = serve(&Handle::current(), "127.0.0.1:0", overview(), String::new()).unwrap();
         let second = serve(&Handle::current(), &first.to_string(), overview(), String::new());
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);

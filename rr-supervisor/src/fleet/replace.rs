@@ -95,16 +95,18 @@ impl Fleet {
 
     /// A coming generation is ready: it takes its place, if it is one.
     pub(super) fn promote(&mut self, index: usize, now: Instant) {
-        let Some(plugin) = self.plugins.get_mut(index) else { return };
-        let Standing::Coming { .. } = plugin.standing else { return };
+        let Some(plugin) = self.plugins.get_mut(index) else {
+            return;
+        };
+        let Standing::Coming { .. } = plugin.standing else {
+            return;
+        };
         let Standing::Coming { told } = std::mem::replace(&mut plugin.standing, Standing::Serving) else {
             return;
         };
         let (name, pid) = (plugin.entry.name.clone(), plugin.pid());
         let old = self.plugins.iter().position(|other| {
-            matches!(other.standing, Standing::Serving)
-                && other.entry.name == name
-                && other.pid() != pid
+            matches!(other.standing, Standing::Serving) && other.entry.name == name && other.pid() != pid
         });
         if let Some(old) = old {
             // The new one stands where the old one stood, so that everything is listed in the order of the start.
@@ -156,8 +158,7 @@ impl Fleet {
     }
 
     fn coming(&self, name: &str) -> Option<usize> {
-        let is =
-            |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. }) && plugin.entry.name == name;
+        let is = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. }) && plugin.entry.name == name;
         self.plugins.iter().position(is)
     }
 }

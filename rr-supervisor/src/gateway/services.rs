@@ -36,7 +36,11 @@ pub(crate) fn locals(means: &Means<'_>) -> Locals {
     all.add(AppLog::default());
     all.add(Informer::new(roster.clone(), residents.clone()));
     all.add(Resetter::new(roster.clone(), residents.clone(), Notify::from_env()));
-    all.add(Overview::new(roster.clone(), residents.clone(), means.questions.clone()));
+    all.add(Overview::new(
+        roster.clone(),
+        residents.clone(),
+        means.questions.clone(),
+    ));
     for (prefix, program) in catalog::on_demand(means.config) {
         if let Err(missing) = program {
             all.add(Missing::new(prefix, missing.to_string()));

@@ -176,7 +176,10 @@ impl Local for Overview {
         Box::pin(async move {
             match method {
                 "Plugins" => encode(codec, &self.processes().await),
-                "Upgrade" => encode(codec, &self.upgrade(decode(codec, &body)?).await.map_err(CallError::Failed)?),
+                "Upgrade" => encode(
+                    codec,
+                    &self.upgrade(decode(codec, &body)?).await.map_err(CallError::Failed)?,
+                ),
                 _ => Err(CallError::NoMethod),
             }
         })

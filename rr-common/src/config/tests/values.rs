@@ -235,8 +235,19 @@ fn strict_turns_warnings_into_errors() {
 /// The reference's guide writes `30s` where its code wants a number.
 #[test]
 fn seconds_may_be_written_as_a_duration() {
-    for (written, seconds) in [("30", 30), ("'30'", 30), ("30s", 30), ("1m", 60), ("500ms", 1), ("0", 60)] {
-        let (loaded, findings) = text(".rr.yaml", &format!("version: '3'\nstatus: {{check_timeout: {written}}}"), &[]);
+    for (written, seconds) in [
+        ("30", 30),
+        ("'30'", 30),
+        ("30s", 30),
+        ("1m", 60),
+        ("500ms", 1),
+        ("0", 60),
+    ] {
+        let (loaded, findings) = text(
+            ".rr.yaml",
+            &format!("version: '3'\nstatus: {{check_timeout: {written}}}"),
+            &[],
+        );
         assert!(findings.errors.is_empty(), "{written}: {:?}", findings.errors);
         assert_eq!(loaded.config.status.unwrap().check_timeout, seconds, "{written}");
     }
