@@ -259,6 +259,11 @@ impl Fleet {
 
     /// Kills everything at once.
     pub(crate) fn kill(&mut self) {
+        let now = Instant::now();
+        for plugin in &mut self.plugins {
+            // Not wanted any more, also those that had not been asked yet: nothing is started again.
+            plugin.life.on(Event::Stop(now), now);
+        }
         let plugins = self.pids();
         for pid in &plugins {
             process::kill_group(*pid);
