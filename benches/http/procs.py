@@ -1,6 +1,9 @@
-"""What /proc says about a server: its processes, their CPU time, memory and wake-ups."""
+"""What /proc says about a server: its processes, their CPU time, memory and wake-ups. And its end."""
 
 import os
+import signal
+import subprocess
+import time
 from dataclasses import dataclass
 
 TICK = 1e6 / os.sysconf("SC_CLK_TCK")
@@ -92,3 +95,23 @@ def wakeups(root: int) -> int:
             with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
                 total += sum(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt"))
     return total
+
+
+def stop(process: subprocess.Popen, patience: float = 15) -> float:
+    """Stops a server with SIGTERM; returns how many seconds that took. What does not end is killed, and whatever it leaves behind."""
+    family = tree(process.pid)
+    start = time.perf_counter()
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        print(f"  (had to kill {process.args[0]})")
+        process.kill()
+        process.wait()
+    took = time.perf_counter() - start
+    for pid in family:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    return took

@@ -4,7 +4,6 @@ import glob
 import http.client
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -67,22 +66,8 @@ class Running:
 
     def stop(self) -> float:
         """Stops the server with SIGTERM; returns how many seconds that took. A server that does not end is killed."""
-        family = procs.tree(self.pid)
-        start = time.perf_counter()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            print(f"  (had to kill {self.process.args[0]})")
-            self.process.kill()
-            self.process.wait()
-        took = time.perf_counter() - start
+        took = procs.stop(self.process)
         self.output.close()
-        for pid in family:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         shutil.rmtree(self.folder, ignore_errors=True)
         return took
 

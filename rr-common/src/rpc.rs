@@ -8,6 +8,7 @@
 mod base64;
 mod codec;
 mod error;
+mod guard;
 mod quiet;
 mod value;
 mod watch;
@@ -16,5 +17,6 @@ pub mod wire;
 pub use base64::as_base64;
 pub use codec::{Codec, UnknownCodec};
 pub use error::CallError;
+pub use guard::{Guarded, Panicked};
 pub use quiet::Quiet;
 pub use value::{decode, decode_message, encode, encode_message};

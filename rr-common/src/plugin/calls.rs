@@ -10,7 +10,7 @@ use crate::{
     COMPATIBLE_VERSION,
     frame::flag,
     rpc::{
-        CallError, Codec, encode,
+        CallError, Codec, Guarded, Panicked, encode,
         wire::{self, Look, Message},
     },
 };
@@ -24,7 +24,6 @@ use std::{
     collections::HashMap,
     future::{Future, poll_fn},
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
@@ -88,7 +87,9 @@ async fn answered<P: Plugin>(slot: Slot<P>, scope: Scope, frame: Bytes, message:
             _ => slot.call(method, Codec::of(message.flags)?, body).await,
         }
     };
-    let result = Guarded(pin!(result)).await;
+    let result = Guarded(pin!(result))
+        .await
+        .unwrap_or_else(|Panicked| Err(CallError::failed("rpc: the call has failed by a defect of the plugin")));
     Answer { frame, message, result }
 }
 
@@ -110,22 +111,6 @@ impl Answer {
                 wire::refuse(out, bit, message.sequence, name, &text);
             }
         }
-    }
-}
-
-/// A future whose panic is an error: it costs the one call.
-struct Guarded<'a, F>(Pin<&'a mut F>);
-
-impl<F: Future<Output = Result<Bytes, CallError>>> Future for Guarded<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| {
-            Poll::Ready(Err(CallError::failed(
-                "rpc: the call has failed by a defect of the plugin",
-            )))
-        })
     }
 }
 

@@ -6,10 +6,10 @@ use super::{
     serve::say,
     table::{Cell, Colour, Table, colours, paint},
 };
-use crate::operate::Worker;
+use crate::operate::{Pipeline, Worker, WorkerList};
 use clap::{Args, Subcommand};
 use rr_common::shutdown::Signals;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use std::{
     fmt::Write as _,
@@ -58,27 +58,6 @@ enum Change {
         #[command(flatten)]
         output: Output,
     },
-}
-
-/// The answer of `informer.Workers`.
-#[derive(Debug, Default, Deserialize)]
-struct WorkerList {
-    workers: Option<Vec<Worker>>,
-}
-
-/// One pipeline of the answer of `informer.Jobs`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Pipeline {
-    pipeline: String,
-    driver: String,
-    queue: String,
-    active: i64,
-    delayed: i64,
-    reserved: i64,
-    ready: bool,
-    priority: u64,
-    error_message: String,
 }
 
 /// What is known of one plugin.

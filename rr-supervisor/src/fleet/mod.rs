@@ -21,7 +21,6 @@ use bytes::Bytes;
 use nix::unistd::Pid;
 use plugin::{Plugin, Process, Standing};
 pub(crate) use replace::Told;
-#[allow(unused_imports, reason = "its readers come with the next commit")]
 pub(crate) use roster::{Member, Roster, RosterWatch, State};
 use rr_common::{config::section::Restart, control::v1};
 use std::{

@@ -59,6 +59,19 @@ pub(super) enum Standing {
     Leaving,
 }
 
+impl Standing {
+    /// A coming generation becomes something else, and whoever waits for it is to be told; any other stays what it is.
+    pub(super) fn settle(&mut self, then: Self) -> Option<Told> {
+        match std::mem::replace(self, then) {
+            Self::Coming { told } => Some(told),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
 /// A plugin's running process.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -140,7 +153,6 @@ impl Plugin {
         }
         Member {
             name: self.entry.name.clone(),
-            role: self.entry.role,
             state: self.state(),
             on_demand: self.entry.on_demand,
             pid: process.map(|process| process.pid),

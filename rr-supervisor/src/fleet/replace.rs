@@ -98,16 +98,12 @@ impl Fleet {
         let Some(plugin) = self.plugins.get_mut(index) else {
             return;
         };
-        let Standing::Coming { .. } = plugin.standing else {
-            return;
-        };
-        let Standing::Coming { told } = std::mem::replace(&mut plugin.standing, Standing::Serving) else {
+        let Some(told) = plugin.standing.settle(Standing::Serving) else {
             return;
         };
         let (name, pid) = (plugin.entry.name.clone(), plugin.pid());
-        let old = self.plugins.iter().position(|other| {
-            matches!(other.standing, Standing::Serving) && other.entry.name == name && other.pid() != pid
-        });
+        let is_old = |other: &Plugin| other.is_serving() && other.entry.name == name && other.pid() != pid;
+        let old = self.plugins.iter().position(is_old);
         if let Some(old) = old {
             // The new one stands where the old one stood, so that everything is listed in the order of the start.
             self.plugins.swap(old, index);
@@ -144,9 +140,7 @@ impl Fleet {
     /// The stop begins: what comes is not wanted any more.
     pub(super) fn call_off(&mut self) {
         for plugin in &mut self.plugins {
-            if let Standing::Coming { .. } = plugin.standing
-                && let Standing::Coming { told } = std::mem::replace(&mut plugin.standing, Standing::Leaving)
-            {
+            if let Some(told) = plugin.standing.settle(Standing::Leaving) {
                 let _ = told.send(Err("the server is stopping".into()));
             }
         }

@@ -1,8 +1,6 @@
 //! The plugins as others see them: the RPC port, the endpoints, the command line. A new picture after each change.
 
-#![allow(dead_code, reason = "its readers come with the next commit")]
-
-use crate::plugins::{catalog::Role, lifecycle::Death};
+use crate::plugins::lifecycle::Death;
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
@@ -22,8 +20,6 @@ pub(crate) struct Roster {
 pub(crate) struct Member {
     /// Its name.
     pub name: String,
-    /// Its place in the flow of work.
-    pub role: Role,
     /// Where in its life it is.
     pub state: State,
     /// Started by the first call only.

@@ -14,13 +14,12 @@ use crate::{
 };
 use bytes::Bytes;
 use rr_common::rpc::{
-    Codec,
+    Codec, Guarded, Panicked,
     wire::{self, Message},
 };
 use std::{
     cell::RefCell,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -154,24 +153,13 @@ fn answer_here(local: Arc<dyn Local>, caller: Caller, frame: &[u8], message: Mes
         };
         answer.map_err(|error| error.text(&whole))
     }));
-    let deliver = move |answer: Result<Bytes, String>| match answer {
-        Ok(result) => caller.answer(&result),
-        Err(text) => caller.refuse(&text),
+    let deliver = move |answer: Result<Result<Bytes, String>, Panicked>| match answer {
+        Ok(Ok(result)) => caller.answer(&result),
+        Ok(Err(text)) => caller.refuse(&text),
+        Err(Panicked) => caller.refuse("rpc: the call has failed by a defect of the server"),
     };
     match Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => deliver(answer),
         Poll::Pending => drop(tokio::task::spawn_local(async move { deliver(answer.await) })),
-    }
-}
-
-/// A future whose panic is an error: it costs the one call.
-struct Guarded<F>(Pin<Box<F>>);
-
-impl<F: Future<Output = Result<Bytes, String>>> Future for Guarded<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err("rpc: the call has failed by a defect of the server".into())))
     }
 }

@@ -14,7 +14,7 @@ use rr_common::{
     control::v1,
     rpc::{CallError, Codec, decode, encode},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -32,24 +32,34 @@ pub(crate) struct Informer {
 }
 
 /// The answer of `informer.Workers`; without workers it is null.
-#[derive(Debug, Default, Serialize)]
-struct WorkerList {
-    workers: Option<Vec<Worker>>,
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct WorkerList {
+    /// Its workers.
+    pub workers: Option<Vec<Worker>>,
 }
 
 /// One pipeline, with the names of Go's fields, which the reference shows.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Pipeline {
-    pipeline: String,
-    driver: String,
-    queue: String,
-    active: i64,
-    delayed: i64,
-    reserved: i64,
-    ready: bool,
-    priority: u64,
-    error_message: String,
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(crate) struct Pipeline {
+    /// Its name.
+    pub pipeline: String,
+    /// Its driver.
+    pub driver: String,
+    /// Its queue at the driver.
+    pub queue: String,
+    /// Jobs that wait or run.
+    pub active: i64,
+    /// Jobs whose time has not come.
+    pub delayed: i64,
+    /// Jobs that are taken and not acknowledged.
+    pub reserved: i64,
+    /// Not paused.
+    pub ready: bool,
+    /// Its jobs' priority.
+    pub priority: u64,
+    /// Why its state is not known.
+    pub error_message: String,
 }
 
 impl Informer {

@@ -10,7 +10,7 @@ mod resetter;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use informer::Informer;
+pub(crate) use informer::{Informer, Pipeline, WorkerList};
 #[cfg(test)]
 pub(crate) use overview::{Death, Memory};
 pub(crate) use overview::{Overview, Process, Upgrade};

@@ -7,7 +7,6 @@ use crate::{
     gateway::Local,
     messages::jobs::{Stat, Stats},
     notify::Notify,
-    plugins::catalog::Role,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -145,7 +144,6 @@ fn member(dir: &Path, name: &str, workers: u32) -> Member {
 fn absent(name: &str, state: State) -> Member {
     Member {
         name: name.into(),
-        role: Role::State,
         state,
         on_demand: false,
         pid: None,
