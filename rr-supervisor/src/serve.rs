@@ -27,6 +27,7 @@ use rr_common::{
     },
     control::{Access, Door},
     listen::{Inherited, Listener},
+    rpc::Port,
     shutdown::Signals,
     telemetry::LogError,
 };
@@ -148,7 +149,7 @@ pub(crate) async fn serve(
     let (asking, questions) = mpsc::channel(QUESTIONS);
     control::serve(Door::open(&control_dir.socket(), access.clone())?, asking.clone())?;
     let doors = Doors {
-        listener: rpc,
+        port: rpc,
         door: Door::open(&control_dir.rpc_socket(), access)?,
     };
     let json = Bytes::from(serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?);
@@ -248,8 +249,8 @@ fn serves_by_itself(config: &Config) -> bool {
 struct Prepared {
     control_dir: ControlDir,
     access: Access,
-    /// The socket of `rpc.listen`.
-    rpc: Option<Listener>,
+    /// `rpc.listen`.
+    rpc: Option<Port>,
     /// The socket of `status.address`.
     status: Option<Listener>,
     /// The application's collectors, and the socket of `metrics.address`.
@@ -311,10 +312,11 @@ async fn prepare(
     let metrics = metrics.transpose()?;
     let rpc = loaded.config.rpc.as_ref().map(|section| {
         let bound = sockets.endpoint("rpc.listen", &section.listen);
-        bound.map_err(|error| ServeError::Listen {
+        let listener = bound.map_err(|error| ServeError::Listen {
             plugin: "rpc".into(),
             error,
-        })
+        })?;
+        Ok::<_, ServeError>(Port::new(section, listener)?)
     });
     let rpc = rpc.transpose()?;
     let server = loaded.config.server.as_ref();

@@ -1,6 +1,7 @@
 //! The RPC port: framing, codecs, error texts, order of answers, and what a dying plugin costs.
 #![allow(clippy::unwrap_used)]
 
+use nix::unistd::geteuid;
 use rr_common::frame::flag;
 use rr_tests::{
     Room, Rpc, Server, bin, process,
@@ -9,7 +10,11 @@ use rr_tests::{
     wait::SOON,
 };
 use serde_json::{Value, json};
-use std::process::Command;
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Command,
+};
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -149,7 +154,6 @@ fn garbage_closes_its_connection_and_no_other() {
 /// RPC-06: the socket in the control directory speaks the same; a Unix socket has the mode that is asked for.
 #[test]
 fn unix_sockets_serve_it_as_well() {
-    use std::os::unix::fs::PermissionsExt;
     let room = Room::new();
     let (control, path) = (room.file("control"), room.file("rpc.sock"));
     let (_, config) = config(json!({
@@ -158,11 +162,54 @@ fn unix_sockets_serve_it_as_well() {
     }));
     let server = Server::launch(room, 0, &config.to_string(), &[]);
     server.wait_log("RoadRunner server started");
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     for path in [path, control.join("rpc.sock")] {
         assert_eq!(Rpc::unix(&path).exchange("kv.Echo", flag::RAW, b"x").text(), "x");
     }
     assert!(server.stop().success());
+}
+
+/// RPC-06: at a Unix socket the kernel says who calls; users that are not listed are turned away, whatever the file's mode.
+#[test]
+fn only_listed_users_may_call() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: only root can act as other users");
+    }
+    let room = Room::new();
+    fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = room.file("rpc.sock");
+    let settings =
+        |users: Value| json!({"rpc": {"listen": format!("unix://{}?mode=0666", path.display()), "allow_users": users}});
+    let (_, listed) = config(settings(json!(["nobody", "12345"])));
+    let server = Server::launch(room, 0, &listed.to_string(), &[]);
+    server.wait_log("RoadRunner server started");
+    let answers = |uid: u32| {
+        let script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1]); \
+            s.sendall(bytes.fromhex(sys.argv[2])); sys.exit(0 if s.recv(1) else 1)";
+        let mut python = Command::new("python3");
+        let request = "15080f0000001c69ca8a0000010000000b0000007270632e56657273696f6e74727565";
+        python.args(["-c", script]).arg(&path).arg(request);
+        python.uid(uid).gid(uid).status().unwrap().success()
+    };
+    assert!(answers(65534), "nobody is listed");
+    assert!(answers(12345), "a number is taken as well");
+    assert!(!answers(12346));
+    server.wait_log("a process of another user was turned away from the rpc socket");
+    assert_eq!(Rpc::unix(&path).exchange("kv.Echo", flag::RAW, b"x").text(), "x");
+    assert!(server.stop().success());
+
+    for (rpc, said) in [
+        (json!({"allow_users": ["nobody"]}), "a unix:// address only"),
+        (
+            json!({"listen": "unix://never.sock", "allow_users": ["no-such-user"]}),
+            "rpc.allow_users: no such user: no-such-user",
+        ),
+    ] {
+        let (_, wrong) = config(json!({"rpc": rpc}));
+        let server = Server::launch(Room::new(), 0, &wrong.to_string(), &[]);
+        assert_eq!(server.wait_exit(SOON).code(), Some(1));
+        server.wait_log(said);
+    }
 }
 
 /// RPC-07: a call for a plugin that is on its way waits for it.

@@ -1,11 +1,17 @@
 //! A control socket's door: where it stands, who may come in, and the connections that did.
 
 use crate::config::section::Control;
-use nix::unistd::{Gid, Group, Uid, User, chown, getgrouplist};
+use nix::{
+    sys::socket::{getsockopt, sockopt::PeerCredentials},
+    unistd::{Gid, Group, Uid, User, chown, getgrouplist},
+};
 use std::{
     ffi::CString,
     fs, io,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{fs::PermissionsExt, net::UnixListener},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -43,19 +49,31 @@ impl Access {
     /// # Errors
     /// A user or group that does not exist.
     pub fn new(control: &Control) -> io::Result<Self> {
-        let unknown = |kind: &str, name: &str| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("supervisor.control: no such {kind}: {name}"),
-            )
-        };
-        let mut access = Self::default();
-        for name in &control.allow_users {
-            access.allow(User::from_name(name)?.ok_or_else(|| unknown("user", name))?.uid);
-        }
+        let mut access = Self::of("supervisor.control.allow_users", &control.allow_users)?;
         if !control.group.is_empty() {
-            let found = Group::from_name(&control.group)?.ok_or_else(|| unknown("group", &control.group))?;
+            let found = Group::from_name(&control.group)?
+                .ok_or_else(|| unknown("supervisor.control.group: no such group", &control.group))?;
             access.group = Some(found.gid);
+        }
+        Ok(access)
+    }
+
+    /// Our own user, root, and those that the configuration lists under that key, by name or number.
+    ///
+    /// # Errors
+    /// A user that does not exist.
+    pub fn of(key: &str, users: &[String]) -> io::Result<Self> {
+        let mut access = Self::default();
+        for name in users {
+            let uid = match name.parse() {
+                Ok(number) => Uid::from_raw(number),
+                Err(_) => {
+                    User::from_name(name)?
+                        .ok_or_else(|| unknown(&format!("{key}: no such user"), name))?
+                        .uid
+                }
+            };
+            access.allow(uid);
         }
         Ok(access)
     }
@@ -100,7 +118,19 @@ impl Access {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }
 
-    /// May this peer come in?
+    /// May the process at the other end come in? If not, there is a warning.
+    pub(crate) fn knows(&self, socket: BorrowedFd<'_>, target: &str) -> bool {
+        match getsockopt(&socket, PeerCredentials) {
+            Ok(peer) if self.admits(peer.uid(), peer.gid()) => true,
+            Ok(peer) => {
+                tracing::warn!(target: "control", uid = peer.uid(), pid = peer.pid(), "a process of another user was turned away from the {target} socket");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// May a process of this user and group come in?
     fn admits(&self, uid: u32, gid: u32) -> bool {
         if self.users.contains(&Uid::from_raw(uid)) {
             return true;
@@ -108,6 +138,10 @@ impl Access {
         let Some(group) = self.group else { return false };
         Gid::from_raw(gid) == group || is_member(Uid::from_raw(uid), group)
     }
+}
+
+fn unknown(what: &str, name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{what}: {name}"))
 }
 
 fn is_member(user: Uid, group: Gid) -> bool {
@@ -152,7 +186,7 @@ impl Door {
                     () = guests.closed() => break,
                 };
                 match accepted {
-                    Ok((stream, _)) if self.knows(&stream) => {
+                    Ok((stream, _)) if self.access.knows(stream.as_fd(), "control") => {
                         if guests.send(Ok(stream)).await.is_err() {
                             break;
                         }
@@ -167,17 +201,6 @@ impl Door {
             }
         });
         Ok(ReceiverStream::new(stream))
-    }
-
-    fn knows(&self, stream: &UnixStream) -> bool {
-        match stream.peer_cred() {
-            Ok(peer) if self.access.admits(peer.uid(), peer.gid()) => true,
-            Ok(peer) => {
-                tracing::warn!(target: "control", uid = peer.uid(), pid = peer.pid(), "a process of another user was turned away from the control socket");
-                false
-            }
-            Err(_) => false,
-        }
     }
 }
 

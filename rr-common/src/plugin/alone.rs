@@ -11,6 +11,7 @@ use crate::{
     COMPATIBLE_VERSION,
     config::{self, LoadOptions, Loaded},
     listen::{self, Inherited, Listeners},
+    rpc::Port,
     shutdown::{Signals, Stopper},
     telemetry,
 };
@@ -95,11 +96,11 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
         page::serve(&metrics.address, &listeners, slot.clone())?;
     }
     let entrance = match &config.rpc {
-        Some(rpc) => Entrance::Own(
-            listeners
-                .take(&rpc.listen)
-                .map_err(|error| StartError(error.to_string()))?,
-        ),
+        Some(rpc) => {
+            let listener = listeners.take(&rpc.listen);
+            let listener = listener.map_err(|error| StartError(error.to_string()))?;
+            Entrance::Own(Port::new(rpc, listener).map_err(|error| StartError(error.to_string()))?)
+        }
         None => Entrance::None,
     };
     if let Begun::Ready(life) = Life::<P>::begin(config, listeners, None, slot, stop.clone(), entrance).await? {

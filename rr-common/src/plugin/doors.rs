@@ -5,13 +5,12 @@ use super::{
     calls::{self, Scope},
     slot::Slot,
 };
-use crate::{control::Door, listen::Listener, rpc::Quiet};
-use std::{io, time::Duration};
-use tokio::{
-    net::{TcpListener, UnixListener},
-    runtime::Handle,
-    time::sleep,
+use crate::{
+    control::Door,
+    rpc::{Port, Quiet},
 };
+use std::io;
+use tokio::runtime::Handle;
 use tokio_stream::StreamExt;
 
 /// The one entrance of a plugin.
@@ -20,7 +19,7 @@ pub(super) enum Entrance {
     /// The supervisor's: it passes on what its clients call.
     Supervisor(Door),
     /// `rpc.listen`, of a plugin that runs alone.
-    Own(Listener),
+    Own(Port),
     /// None is configured.
     None,
 }
@@ -31,8 +30,7 @@ impl Entrance {
         runtime.spawn(async move {
             let accepted = match self {
                 Self::Supervisor(door) => routed(door, slot).await,
-                Self::Own(Listener::Tcp(listener)) => tcp(listener, slot).await,
-                Self::Own(Listener::Unix(listener)) => unix(listener, slot).await,
+                Self::Own(port) => alone(port, slot).await,
                 Self::None => Ok(()),
             };
             if let Err(error) = accepted {
@@ -50,34 +48,9 @@ async fn routed<P: Plugin>(door: Door, slot: Slot<P>) -> io::Result<()> {
     Ok(())
 }
 
-async fn tcp<P: Plugin>(listener: std::net::TcpListener, slot: Slot<P>) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+async fn alone<P: Plugin>(port: Port, slot: Slot<P>) -> io::Result<()> {
+    let port = port.open()?;
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(calls::serve(slot.clone(), Scope::Alone, Quiet::tcp(stream)?));
-            }
-            Err(error) => pause(&error).await,
-        }
+        tokio::spawn(calls::serve(slot.clone(), Scope::Alone, port.accept().await));
     }
-}
-
-async fn unix<P: Plugin>(listener: std::os::unix::net::UnixListener, slot: Slot<P>) -> io::Result<()> {
-    let listener = UnixListener::from_std(listener)?;
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(calls::serve(
-                slot.clone(),
-                Scope::Alone,
-                Quiet::unix(stream)?,
-            ))),
-            Err(error) => pause(&error).await,
-        }
-    }
-}
-
-/// A failed accept is most likely a lack of descriptors, which passes.
-async fn pause(error: &io::Error) {
-    tracing::warn!(target: "rpc", %error, "accepting an RPC connection failed");
-    sleep(Duration::from_millis(100)).await;
 }

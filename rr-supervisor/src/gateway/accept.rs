@@ -3,27 +3,25 @@
 use super::{Gateway, Locals, client::Client};
 use crate::{control::Question, fleet::RosterWatch};
 use nix::sys::resource::{Resource, getrlimit};
-use rr_common::{control::Door, listen::Listener, rpc::Quiet};
-use std::{cell::Cell, io, rc::Rc, time::Duration};
+use rr_common::{
+    control::Door,
+    rpc::{Port, Quiet},
+};
+use std::{cell::Cell, io, rc::Rc};
 use tokio::{
-    net::{TcpListener, UnixListener},
     sync::{Notify, mpsc},
     task::spawn_local,
-    time::sleep,
 };
 use tokio_stream::StreamExt;
 
 /// Most connections at once; more wait in the kernel's queue.
 const MOST: usize = 16_384;
 
-/// The wait after a failed accept: most likely a lack of descriptors, which passes.
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// The sockets where calls come in.
 #[derive(Debug)]
 pub(crate) struct Doors {
     /// `rpc.listen`, if it is configured.
-    pub listener: Option<Listener>,
+    pub port: Option<Port>,
     /// The control directory's socket.
     pub door: Door,
 }
@@ -48,8 +46,8 @@ pub(crate) fn open(doors: Doors, locals: Locals, roster: RosterWatch, questions:
     };
     let inner = Rc::clone(&entrance);
     spawn_local(async move { closed(inner.admit(doors.door).await) });
-    if let Some(listener) = doors.listener {
-        spawn_local(async move { closed(entrance.listen(listener).await) });
+    if let Some(port) = doors.port {
+        spawn_local(async move { closed(entrance.listen(port).await) });
     }
 }
 
@@ -66,28 +64,11 @@ impl Entrance {
     }
 
     /// Accepts on the configured address, for ever.
-    async fn listen(self: Rc<Self>, listener: Listener) -> io::Result<()> {
-        match listener {
-            Listener::Tcp(listener) => {
-                let listener = TcpListener::from_std(listener)?;
-                loop {
-                    self.has_room().await;
-                    match listener.accept().await {
-                        Ok((stream, _)) => self.welcome(Quiet::tcp(stream)),
-                        Err(error) => pause(&error).await,
-                    }
-                }
-            }
-            Listener::Unix(listener) => {
-                let listener = UnixListener::from_std(listener)?;
-                loop {
-                    self.has_room().await;
-                    match listener.accept().await {
-                        Ok((stream, _)) => self.welcome(Quiet::unix(stream)),
-                        Err(error) => pause(&error).await,
-                    }
-                }
-            }
+    async fn listen(self: Rc<Self>, port: Port) -> io::Result<()> {
+        let port = port.open()?;
+        loop {
+            self.has_room().await;
+            self.serve(Client::serve(Rc::clone(&self.gateway), port.accept().await));
         }
     }
 
@@ -95,16 +76,12 @@ impl Entrance {
     async fn admit(self: Rc<Self>, door: Door) -> io::Result<()> {
         let mut connections = door.connections()?;
         while let Some(stream) = connections.next().await {
-            self.welcome(stream.and_then(Quiet::unix));
+            // A connection that is gone already is no trouble of ours.
+            if let Ok(stream) = stream.and_then(Quiet::unix) {
+                self.serve(Client::serve(Rc::clone(&self.gateway), stream));
+            }
         }
         Ok(())
-    }
-
-    /// A connection that is gone already is no trouble of ours.
-    fn welcome(self: &Rc<Self>, stream: io::Result<Quiet>) {
-        if let Ok(stream) = stream {
-            self.serve(Client::serve(Rc::clone(&self.gateway), stream));
-        }
     }
 
     fn serve(self: &Rc<Self>, connection: impl Future<Output = ()> + 'static) {
@@ -122,9 +99,4 @@ impl Entrance {
             self.left.notified().await;
         }
     }
-}
-
-async fn pause(error: &io::Error) {
-    tracing::warn!(target: "rpc", %error, "accepting an RPC connection failed");
-    sleep(PAUSE).await;
 }

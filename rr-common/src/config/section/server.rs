@@ -45,6 +45,9 @@ pub struct OnInit {
 pub struct Rpc {
     /// `tcp://host:port` or `unix://path?mode=0600&owner=user:group`.
     pub listen: String,
+    /// Users that may connect to a `unix://` address besides the server's own and root, by name or number. Empty: everybody whom the
+    /// socket's file lets in.
+    pub allow_users: Vec<String>,
 }
 
 impl Rpc {
@@ -97,6 +100,7 @@ impl Default for Rpc {
     fn default() -> Self {
         Self {
             listen: "tcp://127.0.0.1:6001".into(),
+            allow_users: Vec::new(),
         }
     }
 }
