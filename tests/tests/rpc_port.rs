@@ -235,6 +235,36 @@ fn a_call_waits_for_its_plugin() {
     assert!(server.stop().success());
 }
 
+/// RPC-07: a call does not wait for ever, nor do more wait than there is room for.
+#[test]
+fn waiting_for_a_plugin_has_bounds() {
+    let room = Room::new();
+    let gate = room.file("never");
+    let (port, config) = config(json!({
+        "supervisor": {
+            "start": "keep_going",
+            "restart": {"backoff": "100ms", "max": 100_000},
+            "plugins": {"kv": {"env": {"TEST_DIE_UNLESS": gate}}},
+        },
+    }));
+    let server = Server::launch(room, port, &config.to_string(), &[]);
+    server.wait_log("RoadRunner server started");
+    let mut clients: Vec<Rpc> = (0..5).map(|_| Rpc::tcp(rr_tests::rpc_place::local(port))).collect();
+    let mut calls = Vec::new();
+    for (index, rpc) in clients.iter_mut().enumerate() {
+        calls.extend((0..250).map(|_| (index, rpc.begin("kv.Echo", flag::RAW, b"x"))));
+    }
+    let mut refused = 0;
+    for (index, call) in calls {
+        assert!(clients[index].came(call, 3 * SOON), "every call is answered");
+        let told = clients[index].answer(call).error().unwrap();
+        assert!(told.starts_with("rpc: the plugin kv is "), "{told}");
+        refused += usize::from(told.ends_with(", and too many calls wait for it"));
+    }
+    assert_eq!(refused, 5 * 250 - 1024);
+    assert!(server.stop().success());
+}
+
 /// RPC-08: a plugin that was given up is told at once, and a stop ends calls that wait.
 #[test]
 fn a_plugin_that_was_given_up_is_an_error_at_once() {
