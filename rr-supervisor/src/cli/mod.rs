@@ -1,5 +1,6 @@
 //! The command line, RoadRunner's as it is: flags may stand before or after the verb.
 
+mod completion;
 mod config;
 mod find;
 mod human;
@@ -90,6 +91,8 @@ enum Verb {
     Plugins(Output),
     /// Replace a plugin's process by a new one, with no request lost
     Upgrade(upgrade::Arguments),
+    /// Print a shell's script that completes this command line
+    Completion(completion::Arguments),
     /// What a server starts for itself
     #[command(name = guard::VERB, hide = true)]
     GuardServices,
@@ -152,6 +155,7 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
         Some(Verb::Jobs(arguments)) => jobs::run(&cli.global, &arguments),
         Some(Verb::Plugins(output)) => plugins::run(&cli.global, output),
         Some(Verb::Upgrade(arguments)) => upgrade::run(&cli.global, &arguments),
+        Some(Verb::Completion(arguments)) => completion::run(&arguments),
         Some(Verb::GuardServices) => {
             guard::stand(std::io::stdin().lock());
             Ok(ExitCode::SUCCESS)
