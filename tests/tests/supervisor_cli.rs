@@ -43,13 +43,23 @@ fn without_a_verb_it_explains_itself() {
 #[test]
 fn shells_complete_the_command_line() {
     for shell in ["bash", "zsh", "fish", "powershell"] {
-        let output = Command::new(bin::binary("rr")).args(["completion", shell]).output().unwrap();
-        assert!(output.status.success() && text(&output.stdout).contains("upgrade"), "{shell}");
+        let output = Command::new(bin::binary("rr"))
+            .args(["completion", shell])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success() && text(&output.stdout).contains("upgrade"),
+            "{shell}"
+        );
     }
     let ask = r#"source <("$0" completion bash); COMP_WORDS=(rr work); COMP_CWORD=1; COMP_LINE='rr work'
         _rr rr work rr; echo "${COMPREPLY[@]}"
         COMP_WORDS=(rr reset --js); COMP_CWORD=2; _rr rr --js reset; echo "${COMPREPLY[@]}""#;
-    let output = Command::new("bash").args(["-c", ask]).arg(bin::binary("rr")).output().unwrap();
+    let output = Command::new("bash")
+        .args(["-c", ask])
+        .arg(bin::binary("rr"))
+        .output()
+        .unwrap();
     assert_eq!(text(&output.stdout), "workers\n--json\n", "{}", text(&output.stderr));
     assert!(!rr(&Room::new(), &["completion", "cmd.exe"]).status.success());
 }
