@@ -21,6 +21,7 @@ pub mod frame;
 pub mod health;
 pub mod listen;
 pub mod memory;
+pub mod oom;
 pub mod plugin;
 pub mod pool;
 pub mod proc;

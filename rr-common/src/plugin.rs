@@ -15,6 +15,7 @@ mod page;
 mod service;
 mod slot;
 mod supervised;
+mod told;
 
 use crate::{
     config::Config,

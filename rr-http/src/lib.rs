@@ -5,12 +5,14 @@
 //! (`http1` or `http2`), `handle` answers one request: [`body`] reads what the client sends, [`request`] encodes it for
 //! PHP, the pool runs it, [`response`] decodes the answer, `stream` goes on with it when it comes in pieces. Whatever
 //! fails on the way becomes an answer in `errors`. `watch` closes slow connections and drains all of them.
+//! `describe` tells operators what a worker works on.
 
 mod access_log;
 pub mod body;
 mod connection;
 pub mod cookies;
 mod date;
+mod describe;
 mod errors;
 mod handle;
 mod hints;

@@ -100,6 +100,7 @@ impl Plugin for HttpPlugin {
             mode: Self::NAME.into(),
             env: Vec::new(),
             runtimes: context.runtimes.clone(),
+            describe: Some(crate::describe::describe),
         };
         let pool = Pool::start(options).await?;
         let mut plugin = Self {

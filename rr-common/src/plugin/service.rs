@@ -3,6 +3,7 @@
 use super::{
     Plugin,
     slot::{Absent, Slot},
+    told,
 };
 use crate::{
     control::v1::{self, plugin_server},
@@ -14,7 +15,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     sync::Arc,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tonic::{Request, Response, Status, async_trait};
 
@@ -118,17 +119,16 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
         Ok(Response::new(v1::CallResponse { body: body.into() }))
     }
 
-    async fn workers(&self, _: Request<v1::WorkersRequest>) -> Answer<v1::WorkersResponse> {
-        let workers = self.slot.ask(async |plugin: &P| {
-            let pools = plugin.pools();
-            pools
-                .iter()
-                .flat_map(|(name, pool)| pool.workers().into_iter().map(|worker| described(name, &worker)))
-                .collect()
+    async fn workers(&self, request: Request<v1::WorkersRequest>) -> Answer<v1::WorkersResponse> {
+        let details = request.get_ref().details;
+        let answer = self.slot.ask(async |plugin: &P| {
+            let mut all = v1::WorkersResponse::default();
+            for (name, pool) in plugin.pools() {
+                told::pool(name, pool, details, &mut all);
+            }
+            all
         });
-        Ok(Response::new(v1::WorkersResponse {
-            workers: workers.await?,
-        }))
+        Ok(Response::new(answer.await?))
     }
 
     async fn reset(&self, request: Request<v1::ResetRequest>) -> Answer<v1::ResetResponse> {
@@ -200,20 +200,4 @@ fn can_serve(pool: &Pool) -> bool {
 fn is_alive(pool: &Pool) -> bool {
     let alive = |worker: &WorkerInfo| matches!(worker.status, READY | WORKING);
     pool.debug() || pool.workers().iter().any(alive)
-}
-
-fn described(pool: &str, worker: &WorkerInfo) -> v1::WorkerInfo {
-    let created = worker.created.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let busy = worker.busy_since.map_or(Duration::ZERO, |since| since.elapsed());
-    v1::WorkerInfo {
-        pid: worker.pid,
-        status: worker.status.into(),
-        status_text: worker.status_text.to_owned(),
-        execs: worker.execs,
-        created_ns: u64::try_from(created.as_nanos()).unwrap_or(u64::MAX),
-        memory_bytes: worker.memory,
-        cpu_percent: worker.cpu,
-        pool: pool.to_owned(),
-        busy_ms: u64::try_from(busy.as_millis()).unwrap_or(u64::MAX),
-    }
 }

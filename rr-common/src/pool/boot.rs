@@ -2,6 +2,7 @@
 //! are tried again.
 
 use super::{
+    deaths::{Cause, Gone},
     queue::Request,
     state::{Core, Effect, Id, Member, Next, Reason, Slot, Stage, Why},
 };
@@ -34,6 +35,8 @@ impl<W: Member, J: Request> Core<W, J> {
             mark: None,
             last: false,
             killed: None,
+            broken: false,
+            last_frame: None,
         });
         self.booting += 1;
         let serial = self.serials;
@@ -77,12 +80,26 @@ impl<W: Member, J: Request> Core<W, J> {
         }
     }
 
-    /// A worker's process is gone, and its reader too.
-    pub(super) fn exited(&mut self, id: Id) {
-        if self.slot(id).is_some() {
-            self.depart(id.slot);
-            self.slots.remove(id.slot);
-        }
+    /// A worker's process is gone, and its reader too. Says why.
+    pub(super) fn exited(&mut self, id: Id) -> Option<Gone<J::Frame>> {
+        self.slot(id)?;
+        self.depart(id.slot);
+        let slot = self.slots.remove(id.slot);
+        let cause = match (&slot.killed, slot.mark) {
+            (Some(Why::ExecTtl), _) => Cause::ExecTtl,
+            (Some(_), _) => Cause::Stop,
+            (None, _) if slot.broken => Cause::Crash,
+            (None, _) if self.closing => Cause::Stop,
+            (None, Some(reason)) => reason.into(),
+            (None, None) if slot.asked => Cause::Asked,
+            (None, None) if self.rules.debug => Cause::Debug,
+            (None, None) => Cause::Fewer,
+        };
+        Some(Gone {
+            cause,
+            served: slot.served,
+            last_frame: slot.last_frame,
+        })
     }
 
     /// Starts that went wrong in a row.

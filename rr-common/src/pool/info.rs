@@ -1,7 +1,10 @@
 //! The workers as operators see them.
 
-use super::state::{Member, Reason, Slot, Stage};
-use std::time::{Instant, SystemTime};
+use super::{
+    queue::Request,
+    state::{Member, Reason, Slot, Stage},
+};
+use std::time::{Duration, Instant, SystemTime};
 
 /// One worker as `rr workers` shows it.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct WorkerInfo {
     pub cpu: f64,
     /// Start of the running request.
     pub busy_since: Option<Instant>,
+    /// What it works on, in a few words: only of [`Pool::details`](super::Pool::details), and where the plugin can tell.
+    pub request: String,
 }
 
 /// How many workers are in which state, and what waits for them.
@@ -39,12 +44,16 @@ pub struct Stats {
     pub waiting: usize,
     /// Requests that workers have.
     pub running: usize,
+    /// Workers that there should be.
+    pub wanted: usize,
+    /// How long the oldest of the waiting requests has waited.
+    pub oldest_wait: Duration,
     /// Limit on waiting and running requests together; 0 means none.
     pub max_queue_size: usize,
 }
 
 /// State number and text of a worker, the text as the reference writes it.
-pub(super) fn status<W: Member, J>(slot: &Slot<W, J>) -> (u8, &'static str) {
+pub(super) fn status<W: Member, J: Request>(slot: &Slot<W, J>) -> (u8, &'static str) {
     match (slot.stage, slot.busy(), slot.last, slot.mark) {
         (Stage::Booting, ..) => (0, "inactive"),
         (Stage::Leaving, ..) => (4, "stopping"),

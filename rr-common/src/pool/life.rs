@@ -1,21 +1,27 @@
 //! One worker from its start to the end of its process: the task that attends to it on the main thread's runtime.
 
 use super::{
+    Describe,
+    deaths::{Cause, WorkerDeath},
     exchange::Fate,
     reader::Reader,
     shared::{Hand, Shared, Worker},
     state::{Id, Next, Why},
 };
 use crate::{
+    oom,
     relay::{self, frames::Frames, hub::Hub, outbox::Outbox},
     worker::{
+        Payload,
         boot::{self, BootError},
         process::{Order, Orders, status_text},
         recipe::Recipe,
     },
 };
+use nix::sys::signal::Signal;
 use std::{
-    sync::{Arc, atomic::Ordering},
+    os::unix::process::ExitStatusExt,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 use tokio::{runtime::Handle, sync::watch, time::timeout};
@@ -29,6 +35,8 @@ pub(super) struct Setup {
     pub(super) recipe: Recipe,
     pub(super) hub: Option<Hub>,
     pub(super) runtimes: Vec<Handle>,
+    pub(super) describe: Option<Describe>,
+    pub(super) oom: Mutex<oom::Watch>,
 }
 
 /// Starts a worker, attends to it, and reports its end.
@@ -46,9 +54,14 @@ pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
             if !stopped && shared.started.load(Ordering::Relaxed) {
                 tracing::error!(target: "server", internal_event_name = "EventWorkerError", %error, "failed to allocate the worker");
             }
-            return shared.with(|core| core.boot_failed(id, &error.0, Instant::now()));
+            shared.with(|core| core.boot_failed(id, &error.0, Instant::now()));
+            if !stopped {
+                shared.remember(unborn(error.0));
+            }
+            return;
         }
     };
+    let tail = process.tail();
     let pid = process.pid();
     let runtime = &setup.runtimes[id.serial as usize % setup.runtimes.len()];
     let orders = watch::Sender::default();
@@ -96,9 +109,51 @@ pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
             let _ = job.reply.send(Err(error()));
         }
     }
+    let killed = status.and_then(|status| status.signal()) == Some(Signal::SIGKILL as i32);
     let status = status.map_or_else(|| "unknown".into(), status_text);
     tracing::debug!(target: "server", pid, status, internal_event_name = "EventWorkerWaitExit", "worker stopped");
-    shared.with(|core| core.exited(id));
+    let Some(gone) = shared.with(|core| core.exited(id)) else {
+        return;
+    };
+    let mut death = WorkerDeath {
+        pid,
+        created: hand.created,
+        at: SystemTime::now(),
+        cause: gone.cause,
+        exit: status,
+        words: tail.text(),
+        request: setup.described(gone.last_frame.as_deref()),
+        execs: gone.served,
+    };
+    // Those that we kill ourselves have another cause.
+    if killed && death.cause == Cause::Crash && !hand.orders.borrow().has_killed() {
+        let verdict = setup.oom.lock().unwrap_or_else(PoisonError::into_inner).look();
+        death.exit = format!("{} ({})", death.exit, verdict.text());
+    }
+    shared.remember(death);
+}
+
+impl Setup {
+    /// A request in a few words, if the plugin can tell.
+    pub(super) fn described(&self, payload: Option<&Payload>) -> String {
+        let text = || self.describe?(payload?.context());
+        text().unwrap_or_default()
+    }
+}
+
+/// A worker that did not get ready.
+fn unborn(words: String) -> WorkerDeath {
+    let now = SystemTime::now();
+    WorkerDeath {
+        pid: 0,
+        created: now,
+        at: now,
+        cause: Cause::Start,
+        exit: String::new(),
+        words,
+        request: String::new(),
+        execs: 0,
+    }
 }
 
 fn eof() -> super::ExecError {

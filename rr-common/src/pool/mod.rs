@@ -9,11 +9,13 @@
 //! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close
 //! - [`queue`]: the requests that wait; [`rules`]: the numbers of the configuration
 //! - [`shared`]: the lock around the decisions, and what follows from them
+//! - [`deaths`]: why workers are no more
 //! - [`reader`]: one worker's answers, [`streaming`]: streamed ones; [`life`]: its process; [`keeper`]: the pool's housekeeping
 
 mod ahead;
 mod answer;
 mod boot;
+mod deaths;
 mod error;
 mod exchange;
 mod info;
@@ -34,11 +36,12 @@ mod streaming;
 
 pub use crate::worker::{Body, Payload};
 pub use answer::{Answer, Stream};
+pub use deaths::{Cause, WorkerDeath};
 pub use error::ExecError;
 pub use info::{Stats, WorkerInfo};
 
 use crate::{
-    config,
+    config, oom,
     plugin::StartError,
     proc,
     relay::{Address, hub::Hub},
@@ -51,7 +54,7 @@ use shared::{Job, Shared};
 use state::{Core, Refused, Submitted};
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -62,6 +65,9 @@ use tokio::{
 
 /// How long after the deadline of a stop killed processes may take to disappear.
 const AFTER_KILL: Duration = Duration::from_secs(2);
+
+/// Says in a few words what a request's context asks for.
+pub type Describe = fn(&[u8]) -> Option<String>;
 
 /// What a pool needs to start.
 #[derive(Clone, Debug)]
@@ -78,12 +84,15 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// The runtimes on which frames move.
     pub runtimes: Vec<Handle>,
+    /// For operators who want to know what a worker works on.
+    pub describe: Option<Describe>,
 }
 
 /// The workers of one plugin; a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
+    setup: Arc<Setup>,
     debug: bool,
     reset_timeout: Duration,
 }
@@ -105,18 +114,26 @@ impl Pool {
         let hub = Hub::start(&address, &options.mode, identity.as_ref()).await?;
         let relay = hub.as_ref().map_or("pipes", Hub::relay);
         let recipe = Recipe::new(&options, relay, identity)?;
+        let describe = options.describe;
         let mut runtimes = options.runtimes;
         if runtimes.is_empty() {
             runtimes.push(Handle::current());
         }
         let debug = rules.debug;
         let core = Core::new(rules, RandomState::new().hash_one(std::process::id()));
+        let setup = Arc::new(Setup {
+            recipe,
+            hub,
+            runtimes,
+            describe,
+            oom: Mutex::new(oom::Watch::of(std::process::id())),
+        });
         let pool = Self {
+            setup: Arc::clone(&setup),
             shared: Arc::new(Shared::new(core, &options.mode, &options.pool)),
             debug,
             reset_timeout: options.pool.reset_timeout.get().max(Duration::from_millis(1)),
         };
-        let setup = Arc::new(Setup { recipe, hub, runtimes });
         tokio::spawn(keeper::keep(Arc::clone(&pool.shared), setup));
         if debug {
             return Ok(pool);
@@ -169,7 +186,21 @@ impl Pool {
 
     /// The workers as they are.
     pub fn workers(&self) -> Vec<WorkerInfo> {
-        let mut workers: Vec<WorkerInfo> = self.shared.with(|core| {
+        self.look(false)
+    }
+
+    /// The same, and what each of them works on.
+    pub fn details(&self) -> Vec<WorkerInfo> {
+        self.look(true)
+    }
+
+    /// The workers that died or were replaced last, oldest first.
+    pub fn deaths(&self) -> Vec<WorkerDeath> {
+        self.shared.deaths()
+    }
+
+    fn look(&self, requests: bool) -> Vec<WorkerInfo> {
+        let seen: Vec<(WorkerInfo, Option<Arc<Payload>>)> = self.shared.with(|core| {
             let known = core
                 .slots
                 .iter()
@@ -177,7 +208,8 @@ impl Pool {
             known
                 .map(|(slot, worker)| {
                     let (status, status_text) = info::status(slot);
-                    WorkerInfo {
+                    let job = slot.jobs.front().filter(|_| requests);
+                    let info = WorkerInfo {
                         pid: worker.0.pid,
                         status,
                         status_text,
@@ -186,10 +218,17 @@ impl Pool {
                         memory: 0,
                         cpu: 0.0,
                         busy_since: slot.busy().then_some(slot.since),
-                    }
+                        request: String::new(),
+                    };
+                    (info, job.map(|job| Arc::clone(&job.payload)))
                 })
                 .collect()
         });
+        let mut workers = Vec::with_capacity(seen.len());
+        for (mut worker, payload) in seen {
+            worker.request = self.setup.described(payload.as_deref());
+            workers.push(worker);
+        }
         for worker in &mut workers {
             worker.memory = proc::memory(worker.pid);
             let age = worker.created.elapsed().unwrap_or_default().as_secs_f64();
@@ -207,6 +246,8 @@ impl Pool {
                 starting: core.booting,
                 waiting: core.queue.len(),
                 running: core.running,
+                wanted: core.base + core.extra,
+                oldest_wait: core.queue.oldest().map_or(Duration::ZERO, |since| since.elapsed()),
                 max_queue_size: core.rules.max_queue.unwrap_or(0),
                 ..Stats::default()
             };

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::{
+    deaths::Cause,
     exchange::Fate,
     queue::{Request, Ticket},
     rules::{Limits, Rules, Scale},
@@ -76,6 +77,8 @@ pub(super) struct World {
     pub(super) processes: BTreeMap<u64, (Id, Process)>,
     tickets: BTreeMap<u64, Ticket>,
     submitted: u64,
+    /// Why each worker is no more, and what it was working on.
+    pub(super) causes: Vec<(Cause, Option<u64>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +113,8 @@ pub(super) fn rules() -> Rules {
         scale: None,
         depth: 1,
         replace_at_once: 2,
+        share: 2,
+        reset_timeout: Duration::from_secs(5),
     }
 }
 
@@ -123,6 +128,7 @@ impl World {
             processes: BTreeMap::new(),
             tickets: BTreeMap::new(),
             submitted: 0,
+            causes: Vec::new(),
         };
         world.settle();
         world
@@ -348,7 +354,8 @@ impl World {
         }
         let id = fitting[n % fitting.len()];
         self.die(id, false);
-        self.core.exited(id);
+        let gone = self.core.exited(id).unwrap();
+        self.causes.push((gone.cause, gone.last_frame));
         self.processes.remove(&id.serial);
         self.settle();
         true

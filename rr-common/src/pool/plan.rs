@@ -4,7 +4,7 @@
 use super::{
     queue::Request,
     rules::MOST_WORKERS,
-    state::{Core, Effect, Id, Member, Reason, Stage, Why},
+    state::{Core, Effect, Id, Member, Reason, Slot, Stage, Why},
 };
 use std::time::{Duration, Instant};
 
@@ -166,7 +166,7 @@ impl<W: Member, J: Request> Core<W, J> {
                 .copied()
                 .find(|&index| self.slots[index].mark.is_some());
             let busy = |marked: bool| {
-                let fits = |(_, slot): &(usize, &super::state::Slot<W, J>)| {
+                let fits = |(_, slot): &(usize, &Slot<W, J>)| {
                     slot.stays() && slot.busy() && (!marked || slot.mark.is_some())
                 };
                 self.slots.iter().find(fits).map(|(index, _)| index)
@@ -205,8 +205,15 @@ impl<W: Member, J: Request> Core<W, J> {
             .filter(|(_, slot)| slot.stays() && slot.mark.is_none())
             .count();
         let wanted = target.saturating_sub(staying + self.booting);
-        let replacing =
-            (wanted - missing.min(wanted)).min(self.rules.replace_at_once.saturating_sub(self.booting + missing));
+        let on_the_way = self.booting + missing;
+        let mut replacing = wanted
+            .saturating_sub(missing)
+            .min(self.rules.replace_at_once.saturating_sub(on_the_way))
+            .min(self.rules.share.saturating_sub(on_the_way));
+        if replacing > 0 {
+            let room = self.rules.share.saturating_sub(on_the_way + self.finishing(now));
+            replacing = replacing.min(room);
+        }
         let mut count = missing + replacing;
         if count == 0 {
             return Vec::new();
@@ -219,6 +226,19 @@ impl<W: Member, J: Request> Core<W, J> {
             count = count.min(1usize.saturating_sub(self.booting));
         }
         (0..count).map(|_| self.add_slot(now)).collect()
+    }
+
+    /// Replaced workers that still finish a request, or are ending. One that takes longer than `reset_timeout` is not waited
+    /// for.
+    fn finishing(&mut self, now: Instant) -> usize {
+        let replaced = |slot: &&Slot<W, J>| slot.last && slot.mark.is_some();
+        let slots = self.slots.iter().map(|(_, slot)| slot);
+        let ends = slots.filter(replaced).map(|slot| slot.since + self.rules.reset_timeout);
+        let later: Vec<Instant> = ends.filter(|end| *end > now).collect();
+        if let Some(next) = later.iter().min() {
+            self.remind(*next);
+        }
+        later.len()
     }
 
     /// Whether the limits of life are to be checked now.

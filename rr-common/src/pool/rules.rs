@@ -23,8 +23,12 @@ pub(super) struct Rules {
     pub(super) scale: Option<Scale>,
     /// Frames that may stand in one worker's pipe.
     pub(super) depth: usize,
-    /// Workers that are replaced at once while the old ones still serve.
+    /// Workers that are started at once while those that they replace still serve.
     pub(super) replace_at_once: usize,
+    /// Workers that are replaced at once: new ones on their way, and old ones that finish a request or are ending.
+    pub(super) share: usize,
+    /// For how long such a request is waited for.
+    pub(super) reset_timeout: Duration,
 }
 
 /// What is looked at each tick.
@@ -44,6 +48,12 @@ pub(super) struct Scale {
     pub(super) step: usize,
     pub(super) idle: Duration,
     pub(super) after: Duration,
+}
+
+/// That many percent of the workers, at least one.
+fn share(workers: usize, percent: u64) -> usize {
+    let percent = usize::try_from(percent.min(100)).unwrap_or(100);
+    (workers * percent / 100).max(1)
 }
 
 impl Rules {
@@ -89,6 +99,8 @@ impl Rules {
             scale: scale.filter(|scale| scale.most > 0 && !pool.debug),
             depth: if pool.pipeline > 1 && !pool.debug { 2 } else { 1 },
             replace_at_once: cpus,
+            share: share(workers, pool.reset_share),
+            reset_timeout: pool.reset_timeout.get(),
         })
     }
 

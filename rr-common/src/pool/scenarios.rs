@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{
+    deaths::Cause,
     model::{Step, World, rules},
     rules::{Rules, Scale},
 };
@@ -161,4 +162,68 @@ fn a_reset_never_lowers_the_capacity() {
         world.step(Step::Time(1000));
     }
     world.calm_down();
+}
+
+/// POOL-14: a share at a time: new workers on their way and old ones that finish a request are together never more. A request
+/// that takes longer than `reset_timeout` is not waited for.
+#[test]
+fn a_reset_replaces_a_share_at_a_time() {
+    let mut world = booted(Rules {
+        workers: 8,
+        replace_at_once: 4,
+        share: 3,
+        reset_timeout: Duration::from_secs(5),
+        ..rules()
+    });
+    for _ in 0..8 {
+        world.step(Step::Submit);
+    }
+    world.step(Step::Reset);
+    assert_eq!(world.booting.len(), 3);
+    for _ in 0..3 {
+        world.step(Step::BootSucceeds(0));
+        assert!(world.core.serving == 8);
+    }
+    // Three old ones finish their requests now, and the next wait for them.
+    assert_eq!((world.booting.len(), world.core.slots.len()), (0, 11));
+    world.step(Step::Answer(0));
+    world.step(Step::Time(4999));
+    assert!(world.core.slots.len() <= 11 && world.core.serving == 8);
+    world.step(Step::Time(1));
+    assert_eq!(world.booting.len(), 3);
+    world.calm_down();
+    assert_eq!((world.core.outdated(), world.core.alarm), (0, None));
+}
+
+/// The pool knows of each worker why it is no more.
+#[test]
+fn every_end_has_its_cause() {
+    let causes = |rules: Rules, steps: &[Step]| {
+        let mut world = booted(rules);
+        for step in steps {
+            world.step(*step);
+        }
+        world.calm_down();
+        world.causes
+    };
+    let one = || Rules { workers: 1, ..rules() };
+    let limited = Rules {
+        max_jobs: Some(1),
+        ..one()
+    };
+    let timed = Rules {
+        exec_ttl: Some(Duration::from_secs(1)),
+        ..one()
+    };
+    assert_eq!(causes(one(), &[Step::Dies(0, false)]), [(Cause::Crash, None)]);
+    let busy = [Step::Submit, Step::Dies(0, false)];
+    assert_eq!(causes(one(), &busy), [(Cause::Crash, Some(0))]);
+    let marked = [Step::Submit, Step::Reset, Step::Dies(0, false)];
+    assert_eq!(causes(one(), &marked), [(Cause::Crash, Some(0))]);
+    assert_eq!(causes(limited, &[Step::Submit, Step::Answer(0)]), [(Cause::MaxJobs, None)]);
+    assert_eq!(causes(timed, &[Step::Submit, Step::Time(1000)]), [(Cause::ExecTtl, Some(0))]);
+    assert_eq!(causes(one(), &[Step::Reset]), [(Cause::Reset, None)]);
+    assert_eq!(causes(one(), &[Step::Ask(0)]), [(Cause::Asked, None)]);
+    let fewer = [Step::Add, Step::BootSucceeds(0), Step::Remove];
+    assert_eq!(causes(one(), &fewer), [(Cause::Fewer, None)]);
 }

@@ -3,6 +3,7 @@
 
 use super::{
     Answer, ExecError,
+    deaths::{Deaths, WorkerDeath},
     queue::Request,
     state::{Core, Effect, Id, Member, Reason, Why},
 };
@@ -107,6 +108,7 @@ pub(super) struct Shared {
     pub(super) destroy_timeout: Duration,
     pub(super) stream_timeout: Duration,
     pub(super) allocate_timeout: Duration,
+    deaths: Mutex<Deaths>,
 }
 
 impl Shared {
@@ -126,7 +128,18 @@ impl Shared {
             mode: mode.into(),
             destroy_timeout: or_minute(pool.destroy_timeout),
             stream_timeout: or_minute(pool.stream_timeout),
+            deaths: Mutex::default(),
         }
+    }
+
+    /// Remembers a worker that is gone.
+    pub(super) fn remember(&self, death: WorkerDeath) {
+        self.deaths.lock().unwrap_or_else(PoisonError::into_inner).push(death);
+    }
+
+    /// Those that are remembered, oldest first.
+    pub(super) fn deaths(&self) -> Vec<WorkerDeath> {
+        self.deaths.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
     /// Decides something, and carries out what follows from it after the lock is free.

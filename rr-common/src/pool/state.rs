@@ -104,7 +104,7 @@ pub(super) enum Next<F> {
 }
 
 #[derive(Debug)]
-pub(super) struct Slot<W, J> {
+pub(super) struct Slot<W, J: Request> {
     pub(super) serial: u64,
     pub(super) stage: Stage,
     pub(super) worker: Option<W>,
@@ -127,9 +127,13 @@ pub(super) struct Slot<W, J> {
     /// It leaves as soon as it is free.
     pub(super) last: bool,
     pub(super) killed: Option<Why>,
+    /// It ended by itself, or was ended because it broke the protocol.
+    pub(super) broken: bool,
+    /// What it was working on when it was lost or killed.
+    pub(super) last_frame: Option<J::Frame>,
 }
 
-impl<W, J> Slot<W, J> {
+impl<W, J: Request> Slot<W, J> {
     pub(super) fn busy(&self) -> bool {
         self.streaming || !self.jobs.is_empty()
     }
@@ -352,6 +356,7 @@ impl<W: Member, J: Request> Core<W, J> {
     pub(super) fn kill(&mut self, index: usize, why: Why, now: Instant) {
         let slot = &mut self.slots[index];
         slot.killed = Some(why.clone());
+        slot.last_frame = slot.jobs.front().map(J::frame);
         let worker = slot.worker.clone();
         let jobs = std::mem::take(&mut slot.jobs);
         let streaming = slot.streaming;

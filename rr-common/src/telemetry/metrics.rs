@@ -254,6 +254,7 @@ mod tests {
 
     fn worker(pid: u32, status: u8, status_text: &'static str, memory: u64) -> WorkerInfo {
         WorkerInfo {
+            request: String::new(),
             pid,
             status,
             status_text,

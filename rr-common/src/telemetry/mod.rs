@@ -16,9 +16,11 @@ mod rotate;
 mod send;
 pub mod sink;
 mod subscriber;
+mod tail;
 mod text;
 pub mod trace;
 mod wire;
 
 pub use channel::LogError;
 pub use level::Level;
+pub use tail::Tail;

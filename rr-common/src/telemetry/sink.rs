@@ -3,6 +3,7 @@
 //! second and writes what has gathered, however many lines that are.
 
 use super::outputs::Outputs;
+use super::tail::Tail;
 use super::wire::{self, Datagram};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -36,7 +37,7 @@ pub struct Sink {
 }
 
 enum Order {
-    Input(OwnedFd),
+    Input(OwnedFd, Option<Tail>),
     Outputs(Box<Outputs>),
     Reopen,
     /// End when every sender has closed.
@@ -57,6 +58,7 @@ impl Sink {
             abandoned: Arc::clone(&abandoned),
             inputs: Vec::new(),
             partial: HashMap::new(),
+            tails: HashMap::new(),
             finishing: false,
         };
         thread::Builder::new().name("log sink".into()).spawn(move || {
@@ -74,9 +76,18 @@ impl Sink {
     /// A new sender's end of a socket: one for each process, so that one that floods the log crowds out only itself.
     /// It is closed on exec.
     pub fn connect(&self) -> io::Result<OwnedFd> {
+        self.connected(None)
+    }
+
+    /// The same; the last of its lines stand in the tail too.
+    pub fn connect_noted(&self, tail: Tail) -> io::Result<OwnedFd> {
+        self.connected(Some(tail))
+    }
+
+    fn connected(&self, tail: Option<Tail>) -> io::Result<OwnedFd> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         setsockopt(&theirs, sockopt::SndBuf, &SOCKET_BUFFER)?;
-        self.order(Order::Input(ours))?;
+        self.order(Order::Input(ours, tail))?;
         Ok(theirs)
     }
 
@@ -123,6 +134,8 @@ struct Writer {
     inputs: Vec<OwnedFd>,
     /// The beginnings of long lines, by the socket that they come from.
     partial: HashMap<RawFd, Partial>,
+    /// Where the last lines of a socket are noted.
+    tails: HashMap<RawFd, Tail>,
     finishing: bool,
 }
 
@@ -167,7 +180,10 @@ impl Writer {
         let _ = self.wake.read();
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Input(input) => self.inputs.push(input),
+                Order::Input(input, tail) => {
+                    self.tails.extend(tail.map(|tail| (input.as_raw_fd(), tail)));
+                    self.inputs.push(input);
+                }
                 Order::Reopen => self.outputs.reopen(),
                 Order::Finish => self.finishing = true,
                 Order::Outputs(outputs) => {
@@ -203,6 +219,9 @@ impl Writer {
     }
 
     fn take(&mut self, input: RawFd, datagram: &Datagram<'_>) {
+        if let Some(tail) = self.tails.get(&input) {
+            tail.push(datagram.text);
+        }
         if !datagram.more && !datagram.rest {
             return self.outputs.write(datagram.logger, datagram.text);
         }
@@ -220,6 +239,7 @@ impl Writer {
     }
 
     fn close(&mut self, input: RawFd) {
+        self.tails.remove(&input);
         if let Some(mut line) = self.partial.remove(&input) {
             line.text.push(b'\n');
             self.outputs.write(&line.logger, &line.text);

@@ -4,12 +4,15 @@ use super::{
     handshake::{self, HandshakeError},
     process::{Process, status_text},
     recipe::Recipe,
-    stderr::{self, Tail},
+    stderr,
 };
-use crate::relay::{
-    Ends, Kind, Reader,
-    frames::{Frames, ReadError},
-    hub::Hub,
+use crate::{
+    relay::{
+        Ends, Kind, Reader,
+        frames::{Frames, ReadError},
+        hub::Hub,
+    },
+    telemetry::Tail,
 };
 use bytes::BytesMut;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -57,7 +60,12 @@ pub async fn boot(
         tail.clone(),
     ));
     let pipes = recipe.pipes().then(|| pipes(&mut child)).transpose().map_err(cannot)?;
-    let mut process = Process { pid, child, log };
+    let mut process = Process {
+        pid,
+        child,
+        log,
+        tail: tail.clone(),
+    };
 
     let mut frames = None;
     let handshake = async {

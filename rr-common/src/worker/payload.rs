@@ -97,6 +97,13 @@ impl Payload {
         self.len() == 0
     }
 
+    /// What the plugin has written about the request.
+    pub fn context(&self) -> &[u8] {
+        let len = u32::from_le_bytes([self.head[HEADER], self.head[HEADER + 1], self.head[HEADER + 2], self.head[HEADER + 3]]);
+        let context = &self.head[START..];
+        &context[..context.len().min(len as usize)]
+    }
+
     /// Why this payload cannot be sent.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         self.fault
@@ -134,6 +141,7 @@ mod tests {
             prop_assert_eq!(&frame.payload[..context.len()], &context[..]);
             prop_assert_eq!(&frame.payload[context.len()..], &body[..]);
             prop_assert_eq!(payload.memory()[1].is_empty(), len <= SMALL);
+            prop_assert_eq!(payload.context(), &context[..]);
         }
     }
 

@@ -5,6 +5,7 @@
 use crate::{
     frame::STOP_COMMAND,
     relay::outbox::{Item, Outbox},
+    telemetry::Tail,
 };
 use nix::{
     sys::signal::{Signal, killpg},
@@ -61,6 +62,11 @@ impl Orders {
         }
         *self != before
     }
+
+    /// True if it was to be killed at once.
+    pub fn has_killed(self) -> bool {
+        self.kill
+    }
 }
 
 /// A running worker process.
@@ -70,6 +76,8 @@ pub struct Process {
     pub(super) child: Child,
     /// The task that logs its standard error.
     pub(super) log: JoinHandle<()>,
+    /// The last of what it wrote there.
+    pub(super) tail: Tail,
 }
 
 /// How a process ended, in words.
@@ -82,6 +90,11 @@ pub fn status_text(status: ExitStatus) -> String {
 }
 
 impl Process {
+    /// The last of what it wrote to its standard error, also what is still to come.
+    pub fn tail(&self) -> Tail {
+        self.tail.clone()
+    }
+
     /// Its process id, which is also its process group's.
     pub fn pid(&self) -> u32 {
         self.pid

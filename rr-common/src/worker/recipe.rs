@@ -169,6 +169,7 @@ mod tests {
             mode: "http".into(),
             env: vec![("EXTRA".into(), "1".into())],
             runtimes: Vec::new(),
+            describe: None,
         }
     }
 

@@ -4,12 +4,9 @@
 //! than a pipe: what does not end with a line end is waited for briefly. The last lines are kept for the error message
 //! of a worker that does not start.
 
-use crate::telemetry::log;
+use crate::telemetry::{Tail, log};
 use bytes::BytesMut;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{io::AsyncReadExt, net::unix::pipe};
 
 /// Bytes that are read at once.
@@ -18,27 +15,6 @@ const CHUNK: usize = 64 * 1024;
 const LONGEST: usize = 1024 * 1024;
 /// How long the rest of an unfinished message is awaited.
 const REST: Duration = Duration::from_millis(20);
-/// Bytes kept for an error message.
-const TAIL: usize = 4096;
-
-/// The last of what a worker wrote.
-#[derive(Clone, Debug, Default)]
-pub struct Tail(Arc<Mutex<Vec<u8>>>);
-
-impl Tail {
-    /// It as text, without surrounding space.
-    pub fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).trim().to_owned()
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
-        let excess = tail.len().saturating_sub(TAIL);
-        tail.drain(..excess);
-    }
-}
 
 /// Logs everything that comes until the end.
 pub async fn pump(mut stderr: pipe::Receiver, pid: u32, plugin: Arc<str>, tail: Tail) {
@@ -82,6 +58,6 @@ mod tests {
         drop(tx);
         task.await.unwrap();
         let text = tail.text();
-        assert!(text.ends_with("last words") && text.len() <= TAIL);
+        assert!(text.ends_with("last words"));
     }
 }

@@ -33,6 +33,7 @@ pub fn options(workers: u64) -> Options {
         mode: "test".into(),
         env: Vec::new(),
         runtimes: Vec::new(),
+        describe: None,
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn within<T>(resident: &dyn Resident, bound: Duration, reply: R
 
 /// Its workers.
 pub(super) async fn workers(member: &Member) -> Result<Vec<Worker>, AskError> {
-    let question = async |mut client: PluginClient<Channel>| client.workers(v1::WorkersRequest {}).await;
+    let question = async |mut client: PluginClient<Channel>| client.workers(v1::WorkersRequest::default()).await;
     let answer = ask(member, QUICK, question).await?;
     Ok(answer.workers.into_iter().map(Worker::from).collect())
 }

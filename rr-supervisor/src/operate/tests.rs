@@ -77,9 +77,13 @@ impl plugin_server::Plugin for StandIn {
             cpu_percent: 0.5,
             pool: "default".into(),
             busy_ms: 0,
+            request: String::new(),
         };
         let workers = (1..=self.workers).map(worker).collect();
-        Ok(Response::new(v1::WorkersResponse { workers }))
+        Ok(Response::new(v1::WorkersResponse {
+            workers,
+            ..Default::default()
+        }))
     }
 
     async fn reset(&self, _: Request<v1::ResetRequest>) -> Answer<v1::ResetResponse> {

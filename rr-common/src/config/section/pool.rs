@@ -25,6 +25,9 @@ pub struct Pool {
     pub destroy_timeout: Dur,
     /// Longest wait for a running request when the pool is reset.
     pub reset_timeout: Dur,
+    /// How many workers, in percent of `num_workers`, are replaced at once; at least one.
+    #[schemars(range(min = 1, max = 100))]
+    pub reset_share: u64,
     /// Longest wait for the end of a stream whose client has gone.
     pub stream_timeout: Dur,
     /// Frames that may stand in one worker's pipe: 1, or 2 to let PHP begin the next request without waiting for us.
@@ -77,6 +80,7 @@ impl Default for Pool {
             allocate_timeout: Dur::secs(60),
             destroy_timeout: Dur::secs(60),
             reset_timeout: Dur::secs(60),
+            reset_share: 25,
             stream_timeout: Dur::secs(60),
             pipeline: 1,
             supervisor: None,
