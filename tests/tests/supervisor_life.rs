@@ -456,7 +456,11 @@ fn calls_are_routed_and_plugins_answer_for_themselves() {
         let mut plugin = PluginClient::new(connect(&own).await.unwrap());
         plugin.health(v1::HealthRequest {}).await.unwrap();
         assert!(plugin.ready(v1::ReadyRequest {}).await.unwrap().into_inner().ready);
-        let workers = plugin.workers(v1::WorkersRequest::default()).await.unwrap().into_inner();
+        let workers = plugin
+            .workers(v1::WorkersRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
         assert!(workers.workers.is_empty());
         let pool = "none".to_owned();
         let missing = plugin.add_worker(v1::AddWorkerRequest { pool }).await.unwrap_err();

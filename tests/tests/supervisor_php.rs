@@ -114,7 +114,11 @@ fn the_pool_is_seen_and_changed_over_the_contract() {
         let mut plugin = PluginClient::new(connect(&own).await.unwrap());
         assert!(plugin.ready(v1::ReadyRequest {}).await.unwrap().into_inner().ready);
         let before = server.workers();
-        let listed = plugin.workers(v1::WorkersRequest::default()).await.unwrap().into_inner();
+        let listed = plugin
+            .workers(v1::WorkersRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
         let mut pids: Vec<u32> = listed.workers.iter().map(|worker| worker.pid).collect();
         pids.sort_unstable();
         assert_eq!(pids, before);

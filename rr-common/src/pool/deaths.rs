@@ -162,7 +162,10 @@ mod tests {
             deaths.push(death(pid, Cause::Crash, &long));
         }
         let all = deaths.all();
-        assert_eq!((all.len(), all[0].pid, all[LAST - 1].pid), (LAST, 200 - LAST as u32, 199));
+        assert_eq!(
+            (all.len(), all[0].pid, all[LAST - 1].pid),
+            (LAST, 200 - LAST as u32, 199)
+        );
         for death in all {
             assert!(death.words.len() <= LONGEST && death.words.starts_with("one line"));
             assert!(death.request.len() <= LONGEST && !death.request.is_empty());

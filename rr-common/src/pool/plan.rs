@@ -166,9 +166,8 @@ impl<W: Member, J: Request> Core<W, J> {
                 .copied()
                 .find(|&index| self.slots[index].mark.is_some());
             let busy = |marked: bool| {
-                let fits = |(_, slot): &(usize, &Slot<W, J>)| {
-                    slot.stays() && slot.busy() && (!marked || slot.mark.is_some())
-                };
+                let fits =
+                    |(_, slot): &(usize, &Slot<W, J>)| slot.stays() && slot.busy() && (!marked || slot.mark.is_some());
                 self.slots.iter().find(fits).map(|(index, _)| index)
             };
             let chosen = marked_idle

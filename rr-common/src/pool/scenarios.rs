@@ -220,8 +220,14 @@ fn every_end_has_its_cause() {
     assert_eq!(causes(one(), &busy), [(Cause::Crash, Some(0))]);
     let marked = [Step::Submit, Step::Reset, Step::Dies(0, false)];
     assert_eq!(causes(one(), &marked), [(Cause::Crash, Some(0))]);
-    assert_eq!(causes(limited, &[Step::Submit, Step::Answer(0)]), [(Cause::MaxJobs, None)]);
-    assert_eq!(causes(timed, &[Step::Submit, Step::Time(1000)]), [(Cause::ExecTtl, Some(0))]);
+    assert_eq!(
+        causes(limited, &[Step::Submit, Step::Answer(0)]),
+        [(Cause::MaxJobs, None)]
+    );
+    assert_eq!(
+        causes(timed, &[Step::Submit, Step::Time(1000)]),
+        [(Cause::ExecTtl, Some(0))]
+    );
     assert_eq!(causes(one(), &[Step::Reset]), [(Cause::Reset, None)]);
     assert_eq!(causes(one(), &[Step::Ask(0)]), [(Cause::Asked, None)]);
     let fewer = [Step::Add, Step::BootSucceeds(0), Step::Remove];

@@ -99,7 +99,12 @@ impl Payload {
 
     /// What the plugin has written about the request.
     pub fn context(&self) -> &[u8] {
-        let len = u32::from_le_bytes([self.head[HEADER], self.head[HEADER + 1], self.head[HEADER + 2], self.head[HEADER + 3]]);
+        let len = u32::from_le_bytes([
+            self.head[HEADER],
+            self.head[HEADER + 1],
+            self.head[HEADER + 2],
+            self.head[HEADER + 3],
+        ]);
         let context = &self.head[START..];
         &context[..context.len().min(len as usize)]
     }
