@@ -41,25 +41,34 @@ struct Held {
     actual: Address,
     /// The address as it was asked for, of a socket that was bound here.
     asked: Option<Address>,
+    /// Of a socket that a process before us has bound: nobody has taken it yet.
+    unclaimed: bool,
     socket: OwnedFd,
 }
 
 impl Listeners {
     /// Holds the given sockets, under the addresses that the kernel tells for them. Those that are no TCP or Unix sockets are left out.
     pub fn new(inherited: Vec<OwnedFd>) -> Self {
-        let held = inherited
-            .into_iter()
-            .filter_map(|socket| {
-                Some(Held {
-                    actual: local_address(&socket).ok()?,
-                    asked: None,
-                    socket,
-                })
-            })
-            .collect();
+        let held = inherited.into_iter().filter_map(|socket| Held::new(socket, false));
         Self {
-            held: Arc::new(Mutex::new(held)),
+            held: Arc::new(Mutex::new(held.collect())),
         }
+    }
+
+    /// Holds these as well, which a process of the same kind has bound before us; those that are held already are left out.
+    pub fn inherit(&self, sockets: Vec<OwnedFd>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for socket in sockets.into_iter().filter_map(|socket| Held::new(socket, true)) {
+            if !held.iter().any(|known| known.actual == socket.actual) {
+                held.push(socket);
+            }
+        }
+    }
+
+    /// Lets go of those inherited from a process before us that nobody has taken: the configuration names them no more.
+    pub fn close_unclaimed(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|held| !held.unclaimed);
     }
 
     /// The socket for an address: the held one, or a new one, which is then held too. May be called again for a further copy
@@ -72,7 +81,10 @@ impl Listeners {
             .parse()
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = held.iter().find(|held| held.serves(&endpoint.address)) {
+        if let Some(found) = held.iter_mut().find(|held| held.serves(&endpoint.address)) {
+            if std::mem::take(&mut found.unclaimed) {
+                found.asked = Some(endpoint.address);
+            }
             return Listener::new(found.socket.try_clone()?);
         }
         let socket =
@@ -81,6 +93,7 @@ impl Listeners {
         held.push(Held {
             actual: local_address(&socket)?,
             asked: Some(endpoint.address),
+            unclaimed: false,
             socket,
         });
         Listener::new(copy)
@@ -117,6 +130,16 @@ impl Listeners {
 }
 
 impl Held {
+    /// A socket that was bound elsewhere; `None` if it is neither TCP nor Unix.
+    fn new(socket: OwnedFd, unclaimed: bool) -> Option<Self> {
+        Some(Self {
+            actual: local_address(&socket).ok()?,
+            asked: None,
+            unclaimed,
+            socket,
+        })
+    }
+
     /// True when this is the socket that an address of the configuration means. Port 0 means any port of that host.
     fn serves(&self, wanted: &Address) -> bool {
         match (&self.asked, wanted, &self.actual) {
@@ -211,6 +234,21 @@ mod tests {
         assert_ne!(port(&first), 0);
         assert!(listeners.has_bound(&first.address().unwrap().to_string()));
         assert!(!listeners.has_bound("127.0.0.2:0"));
+    }
+
+    #[test]
+    fn a_predecessors_sockets_are_claimed_or_let_go() {
+        let bound = |n: u8| bind(&format!("127.0.0.{n}:0").parse().unwrap()).unwrap();
+        let (first, second) = (bound(1), bound(2));
+        let address = local_address(&first).unwrap();
+        let listeners = Listeners::default();
+        listeners.inherit(vec![first.try_clone().unwrap(), first, second]);
+        assert_eq!(listeners.copies().unwrap().len(), 2, "one of each");
+        let taken = listeners.take("127.0.0.1:0").unwrap();
+        assert_eq!(taken.address().unwrap(), address);
+        assert!(listeners.has_bound(&address.to_string()), "it is ours from now on");
+        listeners.close_unclaimed();
+        assert_eq!(listeners.copies().unwrap().len(), 1);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `run()`: what every plugin's `main` calls, and the phases of a plugin's life.
 //!
 //! Under a supervisor (environment `RR_CONTROL`) the configuration comes over the control contract and so does the
-//! stop; when the supervisor is gone the plugin serves on for `supervisor.adopt_timeout`, then drains and exits. Alone it
-//! loads the configuration itself and a signal stops it. In between both are the same: [`life`].
+//! stop; when the supervisor is gone the plugin serves on for `supervisor.adopt_timeout` ([`held`] keeps what the next one needs),
+//! then drains and exits. Alone it loads the configuration itself and a signal stops it. In between both are the same: [`life`].
 //!
 //! The main thread's runtime starts processes and serves the control socket; requests run on the [`frames`] threads.
 
@@ -10,6 +10,7 @@ mod alone;
 mod calls;
 mod doors;
 mod frames;
+mod held;
 mod life;
 mod page;
 mod service;

@@ -25,7 +25,8 @@ pub(crate) type ConfigStream = mpsc::Sender<Result<v1::WatchConfigResponse, Stat
 pub(crate) enum Question {
     /// It registers.
     Register {
-        /// The process group that the kernel tells for the caller: its leader is the process that we started.
+        /// The process group that the kernel tells for the caller: its leader is the process that was started as the plugin, by us or
+        /// by a service manager.
         group: Pid,
         /// What it says.
         registration: v1::RegisterRequest,
@@ -66,6 +67,11 @@ pub(crate) enum Question {
         binary: Option<PathBuf>,
         /// How it went.
         told: Told,
+    },
+    /// Our own: a plugin's process that is no child of ours has ended.
+    Left {
+        /// The process.
+        pid: Pid,
     },
     /// Our own: a plugin did not hear that it shall stop.
     Unheard {

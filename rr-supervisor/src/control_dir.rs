@@ -10,12 +10,11 @@ use rr_common::{
     control::Access,
 };
 use std::{
-    collections::hash_map::DefaultHasher,
     env,
     fs::{self, File, TryLockError},
-    hash::{Hash, Hasher},
     io,
     os::unix::{
+        ffi::OsStrExt,
         fs::{DirBuilderExt, FileTypeExt, MetadataExt},
         net::UnixStream,
     },
@@ -174,11 +173,20 @@ impl Identity<'_> {
     fn name(&self) -> String {
         let mut addresses = self.addresses.to_vec();
         addresses.sort_unstable();
-        // The standard library's hasher has fixed keys; the name only has to be the same for builds of one version.
-        let mut hasher = DefaultHasher::new();
-        (self.file, addresses, Uid::effective().as_raw()).hash(&mut hasher);
-        format!("{PREFIX}{:016x}", hasher.finish())
+        let uid = Uid::effective().to_string();
+        let parts = [self.file.as_os_str().as_bytes(), uid.as_bytes()];
+        let parts = parts.into_iter().chain(addresses.iter().map(String::as_bytes));
+        format!("{PREFIX}{:016x}", hash(parts))
     }
+}
+
+/// FNV-1a, each part closed by a byte that is in none of them. Written out here, because the next build of this program, which may
+/// have another standard library, must find the same directory.
+fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> u64 {
+    let bytes = parts.flat_map(|part| part.iter().chain(&[0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Where the control directory of a configuration may be, best first. `file` is the configuration's, absolute.
@@ -328,6 +336,16 @@ mod tests {
         assert_eq!(identity(file, &a).name(), identity(file, &same).name());
         assert_ne!(identity(file, &a).name(), identity(file, &other).name());
         assert_ne!(identity(file, &a).name(), identity(Path::new("/srv/b.yaml"), &a).name());
+    }
+
+    /// Every build must find the directory of every other.
+    #[test]
+    fn the_hash_is_fnv() {
+        assert_eq!(hash([].into_iter()), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(
+            hash([&b"/srv/.rr.yaml"[..], b"1000", b":80"].into_iter()),
+            0xa5d4_486c_326f_6832
+        );
     }
 
     /// Two servers of one file that differ in nothing but the RPC port.

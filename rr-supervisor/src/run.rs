@@ -222,6 +222,8 @@ impl Run {
             }
             tokio::select! {
                 () = self.reaper.wait() => {}
+                // The end of those that are no children of ours.
+                Some(question) = self.questions.recv() => self.fleet.answer(question, Instant::now()),
                 () = until(Some(deadline)) => {}
             }
         }

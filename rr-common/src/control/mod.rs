@@ -1,9 +1,10 @@
 //! The contract `rr.control.v1` between the supervisor and its plugins: gRPC over Unix sockets in one directory.
 //!
 //! [`v1`] is generated from `proto/rr/control/v1/control.proto`, where the calls are described. [`Door`] decides who may
-//! connect and accepts connections, on both sides; [`connect`] and [`Link`] are the ways out.
+//! connect and accepts connections, on both sides; [`connect`] and [`Link`] are the ways out. [`handover`] passes descriptors over.
 
 mod door;
+pub mod handover;
 mod link;
 
 pub use door::{Access, Door};

@@ -1,8 +1,13 @@
 //! A plugin's life under a supervisor, as the contract has it: register, read the configuration, start, say so, serve.
+//!
+//! It makes no difference who has started this process. Under *attached* plugins it was a service manager: then the supervisor finds
+//! it by its registration, and the sockets are the service manager's. When the supervisor is gone we try to register with the next one
+//! at the same place, which may have fetched what we hold ([`super::held`]) before.
 
 use super::{
     Plugin, StartError,
     doors::Entrance,
+    held::{Coming, Holding},
     life::{Begun, Life},
     service::Service,
     slot::Slot,
@@ -12,7 +17,7 @@ use crate::{
     config::Config,
     control::{
         Access, CONTRACT_VERSION, Door, Link, MAX_MESSAGE,
-        v1::{RegisterRequest, WatchConfigResponse, plugin_server::PluginServer},
+        v1::{Held, RegisterRequest, WatchConfigResponse, plugin_server::PluginServer},
     },
     listen::{Inherited, Listeners},
     shutdown::{Signals, Stopper},
@@ -24,10 +29,13 @@ use std::{
     path::{Path, PathBuf},
     process::{self, ExitCode},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tonic::{Streaming, transport::Server};
+
+/// The wait between two looks for the next supervisor.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// From registration to the end.
 pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, StartError> {
@@ -48,7 +56,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let calls_socket = dir.join(format!("{name}.{}.calls.sock", process::id()));
     let calls = Door::open(&calls_socket, Access::default()).map_err(|e| readable(&e))?;
 
-    let registration = RegisterRequest {
+    let mut registration = RegisterRequest {
         rpc_prefixes: vec![name.clone()],
         plugin: name,
         plugin_version: COMPATIBLE_VERSION.to_owned(),
@@ -56,10 +64,20 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
         pid: process::id(),
         socket: socket.display().to_string(),
         calls_socket: calls_socket.display().to_string(),
+        ..RegisterRequest::default()
     };
-    let mut link = Link::open(&control, registration).await.map_err(|e| readable(&e))?;
-    let (config, changes) = link.watch_config().await.map_err(|e| readable(&e))?;
-    let config: Arc<Config> = Arc::new(serde_json::from_slice(&config).map_err(|e| readable(&e))?);
+    let mut link = Link::open(&control, registration.clone())
+        .await
+        .map_err(|e| readable(&e))?;
+    let (json, changes) = link.watch_config().await.map_err(|e| readable(&e))?;
+    let config: Arc<Config> = Arc::new(serde_json::from_slice(&json).map_err(|e| readable(&e))?);
+    let held = Held {
+        plugin: registration.plugin.clone(),
+        plugin_version: registration.plugin_version.clone(),
+        contract_version: CONTRACT_VERSION,
+        ..Held::default()
+    };
+    registration.config = json;
 
     let _log = match inherited.log {
         Some(socket) => telemetry::log::init_on(&config.logs, P::NAME, socket),
@@ -70,16 +88,46 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let grace = config.endure.grace_period.get();
     let signals = Signals::new().map_err(|e| readable(&e))?;
     tokio::spawn(signals.stop(Arc::clone(&stopper), grace));
-    tokio::spawn(watch_supervisor(changes, Arc::clone(&config), Arc::clone(&stopper)));
-
     let listeners = Listeners::new(inherited.sockets);
     let state = inherited.state.map(File::from);
+    let started = watch::Sender::new(false);
+    let coming = Arc::new(Coming::new(0));
+    let allegiance = Allegiance {
+        control,
+        registration,
+        started: started.subscribe(),
+        coming: coming.subscribe(),
+        patience: config.supervisor.adopt_timeout.get(),
+    };
+    let stop_for_good = {
+        let stopper = Arc::clone(&stopper);
+        move || stopper.begin(Instant::now() + grace)
+    };
+    tokio::spawn(async move {
+        allegiance.keep(changes).await;
+        stop_for_good();
+    });
+    let held_socket = dir.join(format!("{}.{}.held.sock", held.plugin, process::id()));
+    let door = Door::open(&held_socket, Access::default()).map_err(|e| readable(&e))?;
+    let holding = Holding {
+        held,
+        listeners: listeners.clone(),
+        state: state
+            .as_ref()
+            .map(File::try_clone)
+            .transpose()
+            .map_err(|e| readable(&e))?,
+        started: started.subscribe(),
+    };
+    tokio::spawn(holding.offer(door, coming, stopper.listener()));
+
     let entrance = Entrance::Supervisor(calls);
     let code = match Life::<P>::begin(config, listeners, state, slot, stop.clone(), entrance).await {
         Ok(Begun::Stopped) => ExitCode::SUCCESS,
         Ok(Begun::Ready(life)) => {
-            // A supervisor that is gone by now is `watch_supervisor`'s matter.
+            // A supervisor that is gone by now is told by the way of its successor.
             let _ = link.started(None).await;
+            started.send_replace(true);
             let deadline = stop.begun().await;
             life.end(deadline).await;
             ExitCode::SUCCESS
@@ -92,7 +140,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
             ExitCode::FAILURE
         }
     };
-    for path in [socket, calls_socket] {
+    for path in [socket, calls_socket, held_socket] {
         let _ = std::fs::remove_file(path);
     }
     Ok(code)
@@ -111,12 +159,70 @@ fn serve<P: Plugin>(door: Door, slot: Slot<P>, stopper: Arc<Stopper>) -> io::Res
     Ok(())
 }
 
-/// Begins the stop when the supervisor is gone and nobody has taken its place for `supervisor.adopt_timeout`.
-async fn watch_supervisor(mut changes: Streaming<WatchConfigResponse>, config: Arc<Config>, stopper: Arc<Stopper>) {
-    // A changed configuration reaches a plugin as a new process, which reads it at its start; this one keeps its own.
-    while let Ok(Some(_)) = changes.message().await {}
-    let patience = config.supervisor.adopt_timeout.get();
-    tracing::warn!(target: "control", "the supervisor is gone; serving on for {patience:?}");
-    sleep(patience).await;
-    stopper.begin(Instant::now() + config.endure.grace_period.get());
+/// Whom this plugin belongs to.
+struct Allegiance {
+    /// Where the supervisor is, and its successor will be.
+    control: PathBuf,
+    /// What it is told.
+    registration: RegisterRequest,
+    started: watch::Receiver<bool>,
+    /// How many supervisors are about to take us over.
+    coming: watch::Receiver<usize>,
+    /// `supervisor.adopt_timeout`.
+    patience: Duration,
+}
+
+impl Allegiance {
+    /// Follows one supervisor after the other; returns when one is gone and nobody has taken its place in time.
+    async fn keep(mut self, mut changes: Streaming<WatchConfigResponse>) {
+        let mut link: Option<Link> = None;
+        loop {
+            tokio::select! {
+                // A changed configuration reaches a plugin as a new process, which reads it at its start; this one keeps its own.
+                change = changes.message() => if let Ok(Some(_)) = change { continue },
+                // The first supervisor is told by whoever sees to the start.
+                () = ready(&mut self.started), if link.is_some() => {
+                    if let Some(mut link) = link.take() {
+                        let _ = link.started(None).await;
+                    }
+                    continue;
+                }
+            }
+            let patience = self.patience;
+            tracing::warn!(target: "control", "the supervisor is gone; serving on for {patience:?}");
+            let Some((next, stream)) = self.find_successor().await else {
+                return;
+            };
+            tracing::info!(target: "control", "another supervisor has taken the place of the one that is gone");
+            link = (!self.registration.started).then_some(next);
+            changes = stream;
+        }
+    }
+
+    /// Registers anew as soon as anybody accepts it.
+    async fn find_successor(&mut self) -> Option<(Link, Streaming<WatchConfigResponse>)> {
+        let mut until = Instant::now() + self.patience;
+        loop {
+            self.registration.started = *self.started.borrow();
+            if let Ok(mut link) = Link::open(&self.control, self.registration.clone()).await
+                && let Ok((_, changes)) = link.watch_config().await
+            {
+                return Some((link, changes));
+            }
+            let now = Instant::now();
+            if *self.coming.borrow() > 0 {
+                until = now + self.patience;
+            } else if now >= until {
+                return None;
+            }
+            sleep(RETRY.min(until.saturating_duration_since(now))).await;
+        }
+    }
+}
+
+/// Waits until the plugin is ready; for ever, if it will not be.
+async fn ready(started: &mut watch::Receiver<bool>) {
+    if started.wait_for(|started| *started).await.is_err() {
+        std::future::pending().await
+    }
 }

@@ -72,6 +72,14 @@ pub fn reconfigure(logs: &Logs) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Sends the lines over this socket from now on: the supervisor that read the other end of the one before is gone, and this is
+/// its successor's.
+pub fn reconnect(socket: OwnedFd) {
+    if let Some(logger) = LOGGER.get() {
+        logger.sender.reconnect(socket);
+    }
+}
+
 /// Opens the files anew if this process writes them itself.
 pub fn reopen() {
     if let Some(logger) = LOGGER.get() {

@@ -2,7 +2,8 @@
 //!
 //! While the socket is full, lines wait in a bounded backlog, which a thread of its own sends off and which ends when
 //! nothing waits any more; beyond that bound lines are dropped and counted. When nobody reads the socket any more
-//! (the supervisor is gone) lines go to a sink in this process that writes to stderr.
+//! (the supervisor is gone) lines go to a sink in this process that writes to stderr, until there is a new socket
+//! ([`Sender::reconnect`]).
 
 use super::gather::{Gather, WAIT};
 use super::outputs::Outputs;
@@ -15,18 +16,19 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Most bytes that wait while the socket is full, unless one line alone is more.
 const BACKLOG: usize = 8 * 1024 * 1024;
+/// How long a sink of this process may take for its last lines when lines go elsewhere again.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    first: Way,
-    /// Taken when the first way is broken; `None` if that cannot be set up either.
-    fallback: OnceLock<Option<Way>>,
+    /// `None` when it is broken and no other can be set up.
+    way: RwLock<Option<Arc<Way>>>,
     gathered: Mutex<Gather>,
     backlog: Mutex<Backlog>,
     /// Told when nothing waits any more.
@@ -69,10 +71,9 @@ impl Sender {
         Ok(Self::new(Way::local(outputs)?))
     }
 
-    fn new(first: Way) -> Arc<Self> {
+    fn new(way: Way) -> Arc<Self> {
         Arc::new(Self {
-            first,
-            fallback: OnceLock::new(),
+            way: RwLock::new(Some(Arc::new(way))),
             gathered: Mutex::default(),
             backlog: Mutex::default(),
             emptied: Condvar::new(),
@@ -153,22 +154,26 @@ impl Sender {
         let flushing = |backlog: &mut Backlog| backlog.flushing;
         let _ = self.emptied.wait_timeout_while(self.backlog(), timeout, flushing);
         self.finished.store(true, Ordering::Relaxed);
-        let fallback = self.fallback.get().and_then(Option::as_ref);
-        for way in [Some(&self.first), fallback].into_iter().flatten() {
-            let _ = shutdown(way.socket.as_raw_fd(), Shutdown::Write);
-            let sink = way
-                .sink
-                .as_ref()
-                .and_then(|sink| sink.lock().unwrap_or_else(PoisonError::into_inner).take());
-            if let Some(sink) = sink {
-                sink.finish(deadline.saturating_duration_since(Instant::now()));
-            }
+        if let Some(way) = self.way() {
+            way.close(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// Sends over this socket to a sink elsewhere from now on.
+    pub(crate) fn reconnect(&self, socket: OwnedFd) {
+        let next = Arc::new(Way { socket, sink: None });
+        let before = self.way.write().unwrap_or_else(PoisonError::into_inner).replace(next);
+        if let Some(before) = before.filter(|before| before.sink.is_some()) {
+            // It may wait for a terminal that stands still.
+            let close = move || before.close(LAST_LINES);
+            let _ = std::thread::Builder::new().name("log end".into()).spawn(close);
         }
     }
 
     /// Does something to the sink, if it is in this process.
     pub(crate) fn with_sink(&self, act: impl FnOnce(&Sink)) {
-        let Some(sink) = &self.first.sink else { return };
+        let Some(way) = self.way() else { return };
+        let Some(sink) = &way.sink else { return };
         if let Some(sink) = sink.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             act(sink);
         }
@@ -176,17 +181,24 @@ impl Sender {
 
     /// One attempt at the way that stands; `None` if there is none any more.
     fn attempt(&self, datagram: &[u8]) -> Option<Outcome> {
-        let way = match self.fallback.get() {
-            None => match attempt(&self.first.socket, datagram) {
-                Outcome::Broken => self
-                    .fallback
-                    .get_or_init(|| Way::local(Outputs::stderr()).ok())
-                    .as_ref()?,
-                outcome => return Some(outcome),
-            },
-            Some(fallback) => fallback.as_ref()?,
-        };
-        Some(attempt(&way.socket, datagram))
+        let way = self.way()?;
+        match attempt(&way.socket, datagram) {
+            Outcome::Broken if way.sink.is_none() => Some(attempt(&self.fall_back(&way)?.socket, datagram)),
+            outcome => Some(outcome),
+        }
+    }
+
+    fn way(&self) -> Option<Arc<Way>> {
+        self.way.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nobody reads that one any more.
+    fn fall_back(&self, broken: &Arc<Way>) -> Option<Arc<Way>> {
+        let mut way = self.way.write().unwrap_or_else(PoisonError::into_inner);
+        if way.as_ref().is_some_and(|way| Arc::ptr_eq(way, broken)) {
+            *way = Way::local(Outputs::stderr()).ok().map(Arc::new);
+        }
+        way.clone()
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
@@ -249,11 +261,10 @@ impl Sender {
     }
 
     fn wait_for_room(&self) {
-        let fallback = self.fallback.get().and_then(Option::as_ref);
-        let socket = &fallback.unwrap_or(&self.first).socket;
+        let Some(way) = self.way() else { return };
         // Bounded, because a signal or a change of the way must not leave the backlog waiting for ever.
         let _ = poll(
-            &mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)],
+            &mut [PollFd::new(way.socket.as_fd(), PollFlags::POLLOUT)],
             PollTimeout::from(1000u16),
         );
     }
@@ -266,6 +277,18 @@ impl Way {
             socket: sink.connect()?,
             sink: Some(Mutex::new(Some(sink))),
         })
+    }
+
+    /// Nothing more is sent here; a sink in this process writes what it has, but not beyond the timeout.
+    fn close(&self, timeout: Duration) {
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+        let sink = self
+            .sink
+            .as_ref()
+            .and_then(|sink| sink.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(sink) = sink {
+            sink.finish(timeout);
+        }
     }
 }
 

@@ -57,12 +57,27 @@ fn without_a_reader_lines_go_to_a_sink_in_this_process() {
     let sender = Sender::remote(ours);
     sender.send(&line(""), "\n");
     drop(theirs);
-    assert!(sender.fallback.get().is_none());
+    let is_local = || sender.way().unwrap().sink.is_some();
+    assert!(!is_local());
     sender.send(&line(""), "\n");
-    assert!(matches!(sender.fallback.get(), Some(Some(_))));
+    assert!(is_local());
     assert!(matches!(sender.attempt(&line("")), Some(Outcome::Sent)));
     sender.finish(Duration::from_secs(20));
     assert!(sender.finished.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_new_reader_gets_the_lines_from_then_on() {
+    let (ours, theirs) = pair();
+    let sender = Sender::remote(ours);
+    drop(theirs);
+    sender.send(&line(""), "\n");
+    let (ours, theirs) = pair();
+    sender.reconnect(ours);
+    sender.send(&line("again\n"), "\n");
+    let mut buffer = vec![0; wire::DATAGRAM];
+    let length = recv(theirs.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap();
+    assert_eq!(wire::parse(&buffer[..length]).unwrap().text, b"again\n");
 }
 
 #[test]

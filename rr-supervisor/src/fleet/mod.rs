@@ -1,5 +1,6 @@
 //! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
 
+mod arrive;
 mod plugin;
 mod replace;
 mod roster;
@@ -12,7 +13,6 @@ use crate::{
     plugins::{
         catalog::{Entry, Role},
         lifecycle::{Action, Actual, Event, Exit, Lifecycle},
-        process,
     },
     reaper,
     sockets::Sockets,
@@ -125,7 +125,8 @@ impl Fleet {
     /// Starts the plugins of a role.
     pub(crate) fn start(&mut self, role: Role, now: Instant) {
         for index in self.members(role) {
-            if !self.plugins[index].entry.on_demand && self.plugins[index].is_serving() {
+            let entry = &self.plugins[index].entry;
+            if !entry.on_demand && !entry.attached && self.plugins[index].is_serving() {
                 self.tell(index, Event::Start, now);
             }
         }
@@ -149,8 +150,12 @@ impl Fleet {
 
     /// True when every plugin of the role is ready, or was tried in vain.
     pub(crate) fn has_settled(&self, role: Role) -> bool {
-        self.of(role)
-            .all(|plugin| plugin.is_asleep() || plugin.life.is_ready() || plugin.life.deaths().next().is_some())
+        self.of(role).all(|plugin| {
+            plugin.is_asleep()
+                || plugin.entry.attached
+                || plugin.life.is_ready()
+                || plugin.life.deaths().next().is_some()
+        })
     }
 
     /// True when no process of the role is left, nor one to come.
@@ -200,7 +205,10 @@ impl Fleet {
                 registration,
                 answer,
             } => {
-                let registered = match self.find(group) {
+                let registered = match self
+                    .find(group)
+                    .or_else(|| self.attach(group, &registration.plugin, now))
+                {
                     Some(index) => self.plugins[index].register(registration),
                     None => Err(plugin::stranger(&registration.plugin)),
                 };
@@ -215,14 +223,16 @@ impl Fleet {
                     && stream.try_send(Ok(v1::WatchConfigResponse { config })).is_ok()
                 {
                     process.config = Some(stream);
+                    // One that comes back has started long ago.
+                    if process.returns {
+                        self.started(index, now);
+                    }
                 }
             }
             Question::Started { group, error } => {
                 let Some(index) = self.find(group) else { return };
                 if error.is_empty() {
-                    tracing::debug!(target: "supervisor", plugin = self.plugins[index].entry.name, "ready");
-                    self.tell(index, Event::Ready, now);
-                    self.promote(index, now);
+                    self.started(index, now);
                 } else if let Some(process) = &mut self.plugins[index].process {
                     // It ends by itself now; its death is the event.
                     process.refusal = Some(error);
@@ -243,9 +253,10 @@ impl Fleet {
                 }
             }
             Question::Upgrade { plugin, binary, told } => self.upgrade(&plugin, binary, told, now),
+            Question::Left { pid } => self.ended(pid, Exit::Unseen, now),
             Question::Unheard { pid } => {
-                if self.find(pid).is_some() {
-                    process::terminate(pid);
+                if let Some(process) = self.find(pid).and_then(|index| self.plugins[index].process.as_ref()) {
+                    process.terminate();
                 }
             }
         }
@@ -263,9 +274,8 @@ impl Fleet {
             // Not wanted any more, also those that had not been asked yet: nothing is started again.
             plugin.life.on(Event::Stop(now), now);
         }
-        let plugins = self.pids();
-        for pid in &plugins {
-            process::kill_group(*pid);
+        for process in self.plugins.iter().filter_map(|plugin| plugin.process.as_ref()) {
+            process.kill();
         }
         reaper::kill_orphans(&[], reaper::WORKER, None);
     }
@@ -314,7 +324,7 @@ impl Fleet {
                 if let Some(process) = &self.plugins[index].process {
                     let name = &self.plugins[index].entry.name;
                     tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: it took too long");
-                    process::kill_group(process.pid);
+                    process.kill();
                 }
             }
             Action::GiveUp => {
@@ -364,6 +374,7 @@ impl Fleet {
         if !asked {
             let next = match (action, plugin.life.actual()) {
                 (Some(Action::Spawn), _) => "it is restarted at once".to_owned(),
+                _ if plugin.entry.attached => "its service manager may start it again".to_owned(),
                 (_, Actual::Waiting { until }) => format!("it is restarted in {:?}", until.duration_since(now)),
                 _ => "it is given up: it died too often before it was of any use".to_owned(),
             };
@@ -376,6 +387,13 @@ impl Fleet {
         if let Some(action) = action {
             self.act(index, action, now);
         }
+    }
+
+    /// A process says that it is ready.
+    fn started(&mut self, index: usize, now: Instant) {
+        tracing::debug!(target: "supervisor", plugin = self.plugins[index].entry.name, "ready");
+        self.tell(index, Event::Ready, now);
+        self.promote(index, now);
     }
 
     fn find(&self, pid: Pid) -> Option<usize> {

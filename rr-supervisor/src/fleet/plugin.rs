@@ -6,6 +6,7 @@ use crate::{
     deadline, metrics,
     plugins::{
         catalog::Entry,
+        foreign::Foreign,
         lifecycle::{Actual, Lifecycle},
         process::{self, Spawn, SpawnError},
     },
@@ -13,7 +14,10 @@ use crate::{
 };
 use bytes::Bytes;
 use nix::{
-    sys::memfd::{MFdFlags, memfd_create},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        signal::Signal,
+    },
     unistd::Pid,
 };
 use rr_common::control::v1::RegisterRequest;
@@ -90,6 +94,10 @@ pub(super) struct Process {
     pub(super) config: Option<ConfigStream>,
     /// Why it cannot start, in its own words.
     pub(super) refusal: Option<String>,
+    /// It was ready before it registered with us: it comes from a supervisor that is gone.
+    pub(super) returns: bool,
+    /// The way to its end and to signals, if it is no child of ours.
+    pub(super) foreign: Option<Foreign>,
 }
 
 impl Process {
@@ -104,6 +112,29 @@ impl Process {
             since: SystemTime::now(),
             config: None,
             refusal: None,
+            returns: false,
+            foreign: None,
+        }
+    }
+
+    /// Asks it to stop by a signal.
+    pub(super) fn terminate(&self) {
+        match &self.foreign {
+            Some(foreign) => foreign.signal(Signal::SIGTERM),
+            None => process::signal(self.pid, Signal::SIGTERM),
+        }
+    }
+
+    /// Kills it with what is left of its group.
+    pub(super) fn kill(&self) {
+        match &self.foreign {
+            Some(foreign) if foreign.has_ended() => {}
+            Some(foreign) => {
+                // The group first: as long as its leader is there the number is nobody else's.
+                process::signal_group(self.pid, Signal::SIGKILL);
+                foreign.signal(Signal::SIGKILL);
+            }
+            None => process::kill_group(self.pid),
         }
     }
 }
@@ -226,6 +257,7 @@ impl Plugin {
             .filter(|path| !path.is_empty())
             .map(PathBuf::from);
         process.prefixes = registration.rpc_prefixes;
+        process.returns = registration.started;
         let configured = &self.entry.process.rpc_prefixes;
         process.prefixes.extend(configured.iter().cloned());
         Ok(())
@@ -236,8 +268,7 @@ impl Plugin {
         let Some(process) = &self.process else { return };
         let pid = process.pid;
         let Some(channel) = process.channel.clone() else {
-            process::terminate(pid);
-            return;
+            return process.terminate();
         };
         let kill_at = self.life.wake().unwrap_or(now);
         let within = deadline::told(now, kill_at);

@@ -74,6 +74,10 @@ impl Fleet {
         let name = next.entry.name.clone();
         let refusal = if self.stopping {
             Some("the server is stopping".to_owned())
+        } else if next.entry.attached {
+            Some(format!(
+                "the plugin {name} is started by its service manager: restart it there"
+            ))
         } else if self.serving(&name).is_none() {
             Some(format!("no such plugin: {name}"))
         } else if self.coming(&name).is_some() {

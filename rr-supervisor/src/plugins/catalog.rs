@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     pub on_demand: bool,
     /// Its processes hand a memory file on to each other.
     pub keeps_state: bool,
+    /// Started by somebody else; it comes by its registration.
+    pub attached: bool,
     /// What is executed.
     pub program: Program,
     /// The addresses that it serves, as the configuration writes them.
@@ -91,13 +93,22 @@ pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
     let mut missing = Vec::new();
     for name in config.plugins() {
         let process = config.supervisor.plugins.get(&name).cloned().unwrap_or_default();
-        match program(&name, &process, &places) {
+        let program = match process.attached {
+            true => Ok(Program::binary(Path::new(&format!("rr-{name}")))),
+            false => program(&name, &process, &places),
+        };
+        match program {
             Ok(program) => found.push(Entry {
                 role: role(&name),
                 on_demand: false,
                 keeps_state: keeps_state(&name, &process),
+                attached: process.attached,
                 program,
-                addresses: addresses(config, &name),
+                // Those of an attached one are its service manager's.
+                addresses: match process.attached {
+                    true => Vec::new(),
+                    false => addresses(config, &name),
+                },
                 process,
                 name,
             }),
@@ -115,7 +126,7 @@ pub(crate) fn on_demand(config: &Config) -> Vec<(&'static str, Result<Entry, Mis
     let name = "lock";
     let process = config.supervisor.plugins.get(name).cloned().unwrap_or_default();
     // With a command of its own it is a plugin of the user's, and asked for by that.
-    if config.rpc.is_none() || config.lock.is_some() || !process.command.is_empty() {
+    if config.rpc.is_none() || config.lock.is_some() || !process.command.is_empty() || process.attached {
         return Vec::new();
     }
     let program = program(name, &process, &Places::of_this_process());
@@ -124,6 +135,7 @@ pub(crate) fn on_demand(config: &Config) -> Vec<(&'static str, Result<Entry, Mis
         role: role(name),
         on_demand: true,
         keeps_state: keeps_state(name, &process),
+        attached: false,
         program,
         addresses: Vec::new(),
         process,

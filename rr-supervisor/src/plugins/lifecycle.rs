@@ -74,6 +74,8 @@ pub(crate) enum Exit {
     Signal(i32),
     /// It could not even be started.
     NotStarted,
+    /// It is no child of ours: how it ended is told to others.
+    Unseen,
 }
 
 /// One death, kept for whoever asks later.
@@ -94,6 +96,8 @@ pub(crate) struct Death {
 pub(crate) enum Event {
     /// Somebody wants it up. A failed one gets a new budget.
     Start,
+    /// A process is there that we have not started; it must say until then that it is ready.
+    Arrived(Instant),
     /// It says that it is ready.
     Ready,
     /// The process is gone, or could not be started.
@@ -149,6 +153,10 @@ impl Lifecycle {
     pub(crate) fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
         match event {
             Event::Start => self.start(now),
+            Event::Arrived(ready_by) => {
+                self.arrived(ready_by);
+                None
+            }
             Event::Ready => self.readied(now),
             Event::Died(exit, words) => self.died(exit, words, now),
             Event::Elapsed => self.elapsed(now),
@@ -205,6 +213,15 @@ impl Lifecycle {
             }
             // A stopping one is started again when it is gone.
             Actual::Waiting { .. } | Actual::Up { .. } | Actual::Stopping { .. } => None,
+        }
+    }
+
+    /// Whatever was wanted before stays wanted. It may have been ready for a long time, so its end is no failed start of the server.
+    fn arrived(&mut self, ready_by: Instant) {
+        if !self.is_alive() {
+            self.ready = None;
+            self.was_ready = true;
+            self.actual = Actual::Up { ready_by };
         }
     }
 
@@ -328,6 +345,7 @@ impl fmt::Display for Exit {
                 Err(_) => write!(f, "signal {number}"),
             },
             Self::NotStarted => f.write_str("not started"),
+            Self::Unseen => f.write_str("ended"),
         }
     }
 }

@@ -150,6 +150,23 @@ fn a_late_ready_of_a_stopping_process_means_nothing() {
     assert!(!bench.life.is_ready());
 }
 
+#[test]
+fn one_that_arrives_is_taken_as_it_is() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.on(Event::Start), Some(Action::Spawn));
+    bench.on(Event::Stop(bench.now));
+    bench.die();
+    bench.on(Event::Arrived(bench.now + PATIENCE));
+    assert!(bench.life.is_alive() && !bench.life.is_ready() && bench.life.was_ready());
+    assert_eq!(bench.life.wake(), Some(bench.now + PATIENCE));
+    bench.on(Event::Ready);
+    assert!(bench.life.is_ready());
+    assert_eq!(bench.after(SETTLED).die(), None, "nobody wanted one of ours");
+    bench.on(Event::Arrived(bench.now + PATIENCE));
+    assert_eq!(bench.on(Event::Start), None, "there is one");
+    assert_eq!(bench.die(), Some(Action::Spawn), "now we want one");
+}
+
 fn any_event() -> impl Strategy<Value = (u64, u8)> {
     (0..40_000_u64, 0..6_u8)
 }

@@ -159,9 +159,14 @@ pub(crate) fn user(process: &PluginProcess) -> Result<Option<User>, SpawnError> 
     }
 }
 
-/// Asks a process to stop; one that is gone already is no error.
-pub(crate) fn terminate(pid: Pid) {
-    let _ = kill(pid, Signal::SIGTERM);
+/// Sends a signal to a process of ours; one that is gone already is no error.
+pub(crate) fn signal(pid: Pid, signal: Signal) {
+    let _ = kill(pid, signal);
+}
+
+/// Sends a signal to a process group; one that is gone already is no error.
+pub(crate) fn signal_group(leader: Pid, signal: Signal) {
+    let _ = killpg(leader, signal);
 }
 
 /// Kills a process and what is left of its group.

@@ -270,5 +270,6 @@ fn in_words(exit: Exit) -> String {
             Err(_) => format!("signal: {number}"),
         },
         Exit::NotStarted => "not started".to_owned(),
+        Exit::Unseen => "ended".to_owned(),
     }
 }

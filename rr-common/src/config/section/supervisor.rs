@@ -72,6 +72,9 @@ pub struct PluginProcess {
     pub env: BTreeMap<String, String>,
     /// User that runs the process; needs root.
     pub user: String,
+    /// Started by a service manager such as systemd, not by us: the process registers by itself (environment `RR_CONTROL`, `RR_PLUGIN`)
+    /// and has its own listening sockets. It is asked to stop with the server, and comes back when its manager starts it.
+    pub attached: bool,
     /// Prefixes of the RPC methods that a custom plugin answers.
     pub rpc_prefixes: Vec<String>,
 }
