@@ -9,6 +9,7 @@
 //! - [`listen`]: addresses and listening sockets, inherited or bound
 //! - [`health`]: whether a server that a plugin needs is there
 //! - [`memory`]: giving back what only the start needed
+//! - [`notify`]: what systemd is told
 //! - [`plugin`]: `run()`, what every plugin's `main` calls
 //! - [`proc`]: what the kernel tells of a process
 //! - [`rpc`]: calls from PHP: codecs, values, errors
@@ -21,6 +22,7 @@ pub mod frame;
 pub mod health;
 pub mod listen;
 pub mod memory;
+pub mod notify;
 pub mod oom;
 pub mod plugin;
 pub mod pool;

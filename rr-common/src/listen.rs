@@ -11,9 +11,10 @@ pub use address::{Address, AddressError, Endpoint};
 pub use bind::bind;
 pub use sys::{Inherited, export, inherit};
 
-use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname};
+use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt::Ipv6V6Only};
 use std::{
     fs, io,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -43,11 +44,14 @@ struct Held {
     asked: Option<Address>,
     /// Of a socket that a process before us has bound: nobody has taken it yet.
     unclaimed: bool,
+    /// Somebody has taken it.
+    taken: bool,
     socket: OwnedFd,
 }
 
 impl Listeners {
-    /// Holds the given sockets, under the addresses that the kernel tells for them. Those that are no TCP or Unix sockets are left out.
+    /// Holds the given sockets, under the addresses that the kernel tells for them. Those that are no TCP or Unix sockets are left out,
+    /// and so is a Unix socket whose file is gone: nobody could reach it.
     pub fn new(inherited: Vec<OwnedFd>) -> Self {
         let held = inherited.into_iter().filter_map(|socket| Held::new(socket, false));
         Self {
@@ -85,6 +89,7 @@ impl Listeners {
             if std::mem::take(&mut found.unclaimed) {
                 found.asked = Some(endpoint.address);
             }
+            found.taken = true;
             return Listener::new(found.socket.try_clone()?);
         }
         let socket =
@@ -94,6 +99,7 @@ impl Listeners {
             actual: local_address(&socket)?,
             asked: Some(endpoint.address),
             unclaimed: false,
+            taken: true,
             socket,
         });
         Listener::new(copy)
@@ -105,6 +111,20 @@ impl Listeners {
         let wanted: Option<Address> = address.parse().ok();
         let same = |held: &Held| held.asked.is_some() && wanted.as_ref().is_some_and(|wanted| held.serves(wanted));
         held.iter().any(same)
+    }
+
+    /// Where all sockets listen in fact, and whether they were bound here.
+    pub fn held(&self) -> Vec<(Address, bool)> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = |held: &Held| (held.actual.clone(), held.asked.is_some());
+        held.iter().map(shown).collect()
+    }
+
+    /// Closes the sockets that were passed to us and nobody has taken, and says where they listened.
+    pub fn drop_untaken(&self) -> Vec<Address> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = held.extract_if(.., |held| !held.taken && !held.unclaimed);
+        gone.map(|held| held.actual).collect()
     }
 
     /// Copies of all sockets, with the addresses where they listen in fact.
@@ -130,12 +150,17 @@ impl Listeners {
 }
 
 impl Held {
-    /// A socket that was bound elsewhere; `None` if it is neither TCP nor Unix.
+    /// A socket that was bound elsewhere; `None` if it is neither TCP nor Unix, or one that nobody can reach.
     fn new(socket: OwnedFd, unclaimed: bool) -> Option<Self> {
+        let actual = local_address(&socket).ok()?;
+        if matches!(&actual, Address::Unix(path) if !path.exists()) {
+            return None;
+        }
         Some(Self {
-            actual: local_address(&socket).ok()?,
+            actual,
             asked: None,
             unclaimed,
+            taken: false,
             socket,
         })
     }
@@ -145,6 +170,12 @@ impl Held {
         match (&self.asked, wanted, &self.actual) {
             (Some(asked), _, _) => asked == wanted || self.actual == *wanted,
             (None, Address::Tcp(wanted), Address::Tcp(actual)) if wanted.port() == 0 => wanted.ip() == actual.ip(),
+            // systemd's `ListenStream=80` is one socket for both families; `:80` means the same.
+            (None, Address::Tcp(wanted), Address::Tcp(actual))
+                if wanted.ip() == Ipv4Addr::UNSPECIFIED && actual.ip() == Ipv6Addr::UNSPECIFIED =>
+            {
+                wanted.port() == actual.port() && matches!(getsockopt(&self.socket, Ipv6V6Only), Ok(false))
+            }
             _ => self.actual == *wanted,
         }
     }
@@ -265,6 +296,44 @@ mod tests {
             listeners.take("127.0.0.1:0").unwrap().address().unwrap().to_string(),
             address
         );
+    }
+
+    /// What `ListenStream=PORT` gives, where there is IPv6.
+    #[test]
+    fn a_socket_of_both_families_is_the_one_without_a_host() {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        let any: std::net::SocketAddr = "[::]:0".parse().unwrap();
+        if socket
+            .set_only_v6(false)
+            .and_then(|()| socket.bind(&any.into()))
+            .is_err()
+        {
+            eprintln!("SKIPPED: no IPv6 here");
+            return;
+        }
+        socket.listen(1).unwrap();
+        let actual = local_address(&socket).unwrap();
+        let port = actual.to_string().replace("[::]:", "");
+        let listeners = Listeners::new(vec![socket.into()]);
+        let taken = listeners.take(&format!(":{port}")).unwrap();
+        assert_eq!(taken.address().unwrap(), actual);
+    }
+
+    /// Otherwise clients would wait for ever in the queue of a socket that no part of the configuration serves.
+    #[test]
+    fn what_nobody_takes_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone.sock");
+        let unreachable = bind(&format!("unix://{}", gone.display()).parse().unwrap()).unwrap();
+        fs::remove_file(&gone).unwrap();
+        let bound: Vec<_> = (0..2).map(|_| bind(&"127.0.0.1:0".parse().unwrap()).unwrap()).collect();
+        let [wanted, other] = [0, 1].map(|i| local_address(&bound[i]).unwrap());
+        let listeners = Listeners::new(bound.into_iter().chain([unreachable]).collect());
+        assert_eq!(listeners.held(), [(wanted.clone(), false), (other.clone(), false)]);
+        listeners.take(&wanted.to_string()).unwrap();
+        assert_eq!(listeners.drop_untaken(), std::slice::from_ref(&other));
+        assert_eq!(listeners.held(), [(wanted, false)]);
+        assert!(std::net::TcpStream::connect(other.to_string()).is_err());
     }
 
     #[test]

@@ -1,42 +1,79 @@
-//! Telling systemd: ready, stopping, alive (`sd_notify`, over the datagram socket in `NOTIFY_SOCKET`).
+//! What systemd hears of the server: ready, one line of state, alive, stopping; and the listening sockets that it keeps for us.
 
-use nix::time::{ClockId, clock_gettime};
+mod pulse;
+mod store;
+mod words;
+
+use crate::{fleet::Roster, sockets::Sockets};
+use pulse::Pulse;
+pub(crate) use rr_common::notify::Notify;
 use std::{
     env, io,
-    os::{
-        linux::net::SocketAddrExt,
-        unix::{
-            ffi::OsStrExt,
-            net::{SocketAddr, UnixDatagram},
-        },
-    },
-    time::Duration,
+    time::{Duration, Instant},
+};
+use store::Store;
+use tokio::{
+    runtime::Handle,
+    time::{Interval, MissedTickBehavior, interval},
 };
 
-/// The way to systemd, if we run under it.
-#[derive(Debug)]
-pub(crate) struct Notify {
-    target: Option<(UnixDatagram, SocketAddr)>,
+/// How long the end may take besides the grace period: the last ends of processes and the last lines of the log.
+const LAST_STEPS: Duration = Duration::from_secs(5);
+
+/// How long one step of the start may take besides what its plugins are allowed.
+const SPARE: Duration = Duration::from_secs(10);
+
+/// Whether systemd keeps Unix sockets too, whose files must then outlive us. Only a newer one (254) tells that there is a store.
+pub(crate) fn keeps_unix_sockets() -> bool {
+    env::var_os("FDSTORE").is_some() && env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-impl Notify {
-    /// Reads the environment. Without the variable, or with one that names nothing, all messages go nowhere.
-    pub(crate) fn from_env() -> Self {
-        let target = env::var_os("NOTIFY_SOCKET")
-            .filter(|path| !path.is_empty())
-            .and_then(|path| {
-                let address = match path.as_bytes().split_first() {
-                    Some((b'@', name)) => SocketAddr::from_abstract_name(name),
-                    _ => SocketAddr::from_pathname(&path),
-                };
-                Some((UnixDatagram::unbound().ok()?, address.ok()?))
-            });
-        Self { target }
+/// The service manager, as the loop talks to it.
+#[derive(Debug)]
+pub(crate) struct Systemd {
+    notify: Notify,
+    /// One tick is one `WATCHDOG=1`.
+    ticks: Option<Interval>,
+    pulse: Pulse,
+    store: Store,
+    said: String,
+}
+
+impl Systemd {
+    /// With a watchdog if the unit (`WatchdogSec`) or `endure.watchdog_sec` asks for one: both are limits of our silence. A message
+    /// goes out only if the RPC thread is alive as well.
+    pub(crate) fn new(notify: Notify, watchdog_sec: u64, rpc_thread: Handle) -> Self {
+        let configured = Some(watchdog_sec).filter(|seconds| *seconds > 0 && notify.is_on());
+        let limits = [notify.watchdog_limit(), configured.map(Duration::from_secs)];
+        // Twice as often as asked for, so that a late tick is no alarm.
+        let every = limits.into_iter().flatten().min().map(|limit| limit / 2);
+        let ticks = every.filter(|every| !every.is_zero()).map(|every| {
+            let mut ticks = interval(every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        });
+        Self {
+            ticks,
+            pulse: Pulse::new(rpc_thread),
+            store: Store::new(keeps_unix_sockets()),
+            said: String::new(),
+            notify,
+        }
     }
 
-    /// True when somebody listens to us.
-    pub(crate) fn is_on(&self) -> bool {
-        self.target.is_some()
+    /// Closes inherited sockets that no address of the configuration means, and lets systemd forget those that it keeps for us.
+    pub(crate) fn drop_untaken(notify: &Notify, sockets: &Sockets) {
+        for address in sockets.drop_untaken() {
+            tracing::warn!(target: "config", %address, "a socket was passed to the server that no address of its configuration means; it is closed");
+            notify.forget(&store::name(&address));
+        }
+    }
+
+    /// A step of the start begins, whose plugins must be ready by then.
+    pub(crate) fn starting(&self, ready_by: Option<Instant>, now: Instant) {
+        if let Some(ready_by) = ready_by {
+            self.notify.extend(ready_by.saturating_duration_since(now) + SPARE);
+        }
     }
 
     /// Everything is up.
@@ -44,67 +81,37 @@ impl Notify {
     /// # Errors
     /// The message could not be sent.
     pub(crate) fn ready(&self) -> io::Result<()> {
-        self.send("READY=1")
+        self.notify.ready()
     }
 
-    /// Workers are being replaced; `ready` ends that. systemd wants to know since when, to tell it from an older message.
-    pub(crate) fn reloading(&self) {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
-            .map(Duration::from)
-            .unwrap_or_default();
-        let _ = self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+    /// The stop has begun.
+    pub(crate) fn stopping(&self, grace: Duration) {
+        self.notify.stopping(grace + LAST_STEPS);
     }
 
-    /// The orderly stop has begun.
-    pub(crate) fn stopping(&self) {
-        let _ = self.send("STOPPING=1");
-    }
-
-    /// We are alive.
-    pub(crate) fn watchdog(&self) {
-        let _ = self.send("WATCHDOG=1");
-    }
-
-    /// To a socket at that path, which is returned.
-    #[cfg(test)]
-    #[allow(clippy::unwrap_used)]
-    pub(crate) fn to(path: &std::path::Path) -> (Self, UnixDatagram) {
-        let systemd = UnixDatagram::bind(path).unwrap();
-        let target = (
-            UnixDatagram::unbound().unwrap(),
-            SocketAddr::from_pathname(path).unwrap(),
-        );
-        (Self { target: Some(target) }, systemd)
-    }
-
-    fn send(&self, message: &str) -> io::Result<()> {
-        match &self.target {
-            Some((socket, address)) => socket.send_to_addr(message.as_bytes(), address).map(drop),
-            None => Ok(()),
+    /// Shows the state of the plugins, and gives systemd the sockets that it does not keep yet.
+    pub(crate) fn show(&mut self, roster: &Roster, sockets: &Sockets) {
+        if !self.notify.is_on() {
+            return;
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_arrive_as_systemd_wants_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let (notify, systemd) = Notify::to(&dir.path().join("notify"));
-        notify.ready().unwrap();
-        notify.stopping();
-        let mut buffer = [0; 64];
-        let read = systemd.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..read], b"READY=1");
-        let read = systemd.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..read], b"STOPPING=1");
+        let words = words::of(roster);
+        if words != self.said {
+            self.notify.status(&words);
+            self.said = words;
+        }
+        self.store.keep(&self.notify, sockets);
     }
 
-    #[test]
-    fn without_systemd_nothing_is_sent() {
-        assert!(Notify { target: None }.ready().is_ok());
+    /// Waits for the next time to say that we are alive, and says so. Only the loop calls it, so that a loop that hangs is silent.
+    pub(crate) async fn beat(&mut self) {
+        match &mut self.ticks {
+            Some(ticks) => drop(ticks.tick().await),
+            None => return std::future::pending().await,
+        }
+        if self.pulse.take() {
+            self.notify.watchdog();
+        } else {
+            tracing::error!(target: "supervisor", "the RPC thread does not answer; systemd hears nothing until it does");
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     control::Question,
     deadline,
     fleet::{Fleet, Loss},
-    notify::Notify,
+    notify::Systemd,
     plugins::{catalog::Role, lifecycle::Exit},
     reaper::{self, Reaper},
     service::{self, Services},
@@ -21,7 +21,7 @@ use std::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{interval, sleep_until},
+    time::sleep_until,
 };
 
 /// How long the kernel is given to end processes that were killed.
@@ -97,11 +97,9 @@ pub(crate) struct Run {
     /// Signals that mean stop.
     pub signals: Signals,
     /// The service manager.
-    pub notify: Notify,
+    pub systemd: Systemd,
     /// `endure.grace_period`.
     pub grace: Duration,
-    /// `endure.watchdog_sec`, if the service manager listens.
-    pub watchdog: Option<Duration>,
 }
 
 impl Run {
@@ -111,7 +109,6 @@ impl Run {
     /// A signal handler cannot be installed.
     pub(crate) async fn until_the_end(mut self, mut notice: impl FnMut(Notice, &Fleet)) -> io::Result<Ended> {
         let mut reopen = signal(SignalKind::hangup())?;
-        let mut watchdog = self.watchdog.map(interval);
         let mut order = Order::Starting(0);
         self.start(PHASES[0], Instant::now());
         loop {
@@ -123,7 +120,7 @@ impl Run {
             }
             match order.next(&mut self, now) {
                 Some(Next::Ready) => {
-                    if let Err(error) = self.notify.ready() {
+                    if let Err(error) = self.systemd.ready() {
                         tracing::warn!(target: "supervisor", %error, "sdnotify failed");
                     }
                     // Whoever reads that it has started may ask at once.
@@ -141,6 +138,7 @@ impl Run {
                 None => {}
             }
             self.fleet.publish();
+            self.fleet.show(&mut self.systemd);
             let wake = self.fleet.wake().into_iter().chain(self.services.wake()).min();
             tokio::select! {
                 () = self.reaper.wait() => {
@@ -164,11 +162,11 @@ impl Run {
                         return Ok(failure.map_or(Ended::Forced, Ended::Failed));
                     }
                     notice(Notice::Stopping, &self.fleet);
-                    self.notify.stopping();
+                    self.systemd.stopping(self.grace);
                     order = Order::stop(Instant::now() + self.grace, None);
                 }
                 Some(()) = async { reopen.recv().await } => self.fleet.reopen_logs(),
-                () = tick(watchdog.as_mut()) => self.notify.watchdog(),
+                () = self.systemd.beat() => {}
                 () = until(wake) => {}
             }
         }
@@ -186,6 +184,7 @@ impl Run {
             Phase::Plugins(role) => self.fleet.start(role, now),
             Phase::Services => self.services.start(now),
         }
+        self.systemd.starting(self.fleet.ready_by(), now);
     }
 
     fn has_settled(&self, phase: Phase) -> bool {
@@ -299,13 +298,6 @@ impl Order {
                 Some(Next::Again)
             }
         }
-    }
-}
-
-async fn tick(watchdog: Option<&mut tokio::time::Interval>) {
-    match watchdog {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
     }
 }
 

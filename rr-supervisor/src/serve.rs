@@ -8,7 +8,7 @@ use crate::{
     gateway::{self, Doors, Means},
     logs::{self, ServerLog},
     metrics::{self, Metrics},
-    notify::Notify,
+    notify::{Notify, Systemd},
     on_init::{self, OnInitError},
     operate::{Overview, Resident},
     plugins::{catalog, process},
@@ -127,8 +127,9 @@ pub(crate) async fn serve(
         tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
     }
     let sockets = Sockets::new(options.inherited.sockets);
+    let notify = Notify::from_env();
     let prepared = tokio::select! {
-        prepared = prepare(&loaded, options.file, &entries, &sockets, &mut reaper) => prepared.map(Some),
+        prepared = prepare(&loaded, options.file, &entries, &sockets, &notify, &mut reaper) => prepared.map(Some),
         () = signals.next() => Ok(None),
     };
     let Prepared {
@@ -146,6 +147,7 @@ pub(crate) async fn serve(
         }
     };
 
+    Systemd::drop_untaken(&notify, &sockets);
     let (asking, questions) = mpsc::channel(QUESTIONS);
     control::serve(Door::open(&control_dir.socket(), access.clone())?, asking.clone())?;
     let doors = Doors {
@@ -169,8 +171,6 @@ pub(crate) async fn serve(
     let fail_fast = section.start == StartPolicy::FailFast;
     let entries = entries.into_iter().map(patient).collect();
     let grace = loaded.config.endure.grace_period.get();
-    let notify = Notify::from_env();
-    let watchdog = loaded.config.endure.watchdog_sec;
     let fleet = Fleet::new(entries, &json, &section.restart, grace, surroundings, fail_fast);
     let sections = loaded.config.service.as_ref();
     let (services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
@@ -205,15 +205,15 @@ pub(crate) async fn serve(
         open_debug(&loaded, overview, &rpc_thread);
     }
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));
+    let watchdog = loaded.config.endure.watchdog_sec;
+    let systemd = Systemd::new(notify, watchdog, rpc_thread.handle().clone());
     let run = Run {
         fleet,
         services,
         questions,
         reaper,
         signals,
-        // Twice as often as asked for, so that a late tick is no alarm.
-        watchdog: (notify.is_on() && watchdog > 0).then(|| Duration::from_secs(watchdog) / 2),
-        notify,
+        systemd,
         grace,
     };
     // What the plugins need of it has been encoded.
@@ -263,6 +263,7 @@ async fn prepare(
     file: &Path,
     entries: &[catalog::Entry],
     sockets: &Sockets,
+    notify: &Notify,
     reaper: &mut Reaper,
 ) -> Result<Prepared, ServeError> {
     let control = &loaded.config.supervisor.control;
@@ -321,6 +322,8 @@ async fn prepare(
     let rpc = rpc.transpose()?;
     let server = loaded.config.server.as_ref();
     if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
+        // systemd counts the start from here on, and this may take its time.
+        notify.extend(section.exec_timeout.get() + START_PATIENCE);
         match on_init::run(section, reaper).await {
             Err(error) if section.exit_on_error => return Err(error.into()),
             Err(error) => tracing::error!(target: "server", "{error}"),

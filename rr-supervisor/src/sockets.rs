@@ -2,7 +2,7 @@
 //! while a plugin restarts.
 
 use crate::plugins::catalog::Listen;
-use rr_common::listen::{Listener, Listeners};
+use rr_common::listen::{Address, Listener, Listeners};
 use std::{io, os::fd::OwnedFd, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -92,6 +92,24 @@ impl Sockets {
             Some(tokio::spawn(answer_all(listener, answer)).abort_handle())
         });
         Substitute { tasks: tasks.collect() }
+    }
+
+    /// Where all sockets listen in fact, and whether they were bound here.
+    pub(crate) fn held(&self) -> Vec<(Address, bool)> {
+        self.listeners.held()
+    }
+
+    /// A copy of the socket that listens there.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub(crate) fn copy(&self, address: &Address) -> io::Result<OwnedFd> {
+        self.listeners.take(&address.to_string()).map(OwnedFd::from)
+    }
+
+    /// Closes what was passed to us and no address of the configuration means; clients would wait there for nothing.
+    pub(crate) fn drop_untaken(&self) -> Vec<Address> {
+        self.listeners.drop_untaken()
     }
 
     /// Removes the files of Unix sockets.

@@ -11,6 +11,7 @@
 //! - [`collector`]: a collector of traces
 //! - [`metrics`]: a server with a page of metrics, and what stands on it
 //! - [`background`]: a runtime beside the test
+//! - [`systemd`]: a stand-in for systemd
 //! - [`wait`]: polling with a bound
 //!
 //! Tests are plain `#[test]` functions: everything here blocks, and the clients bring their own small runtimes.
@@ -30,6 +31,7 @@ pub mod rpc_place;
 pub mod server;
 pub mod servers;
 pub mod standin;
+pub mod systemd;
 pub mod wait;
 
 pub use background::Background;

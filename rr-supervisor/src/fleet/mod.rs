@@ -10,6 +10,7 @@ use crate::{
     control_dir::ControlDir,
     logs::ServerLog,
     metrics::Ledger,
+    notify::{self, Systemd},
     plugins::{
         catalog::{Entry, Role},
         lifecycle::{Action, Actual, Event, Exit, Lifecycle},
@@ -169,6 +170,16 @@ impl Fleet {
         self.plugins.iter().filter_map(|plugin| plugin.life.wake()).min()
     }
 
+    /// When the last of the time limits comes: by then every plugin that is on its way must be ready.
+    pub(crate) fn ready_by(&self) -> Option<Instant> {
+        self.plugins.iter().filter_map(|plugin| plugin.life.wake()).max()
+    }
+
+    /// Shows systemd how the plugins are, and which sockets there are.
+    pub(crate) fn show(&self, systemd: &mut Systemd) {
+        systemd.show(&self.roster.borrow(), &self.around.sockets);
+    }
+
     /// Acts on the time limits that have come.
     pub(crate) fn elapse(&mut self, now: Instant) {
         for index in 0..self.plugins.len() {
@@ -304,7 +315,9 @@ impl Fleet {
 
     /// Ends everything that is not a process: socket files, the control directory, the log.
     pub(crate) fn dissolve(self, patience: Duration) {
-        self.around.sockets.remove_files();
+        if !notify::keeps_unix_sockets() {
+            self.around.sockets.remove_files();
+        }
         drop(self.around.control_dir);
         self.around.log.finish(patience);
     }

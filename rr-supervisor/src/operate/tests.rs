@@ -18,7 +18,7 @@ use rr_common::{
     rpc::{CallError, Codec},
 };
 use serde_json::{Value, json};
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{os::unix::net::UnixDatagram, path::Path, sync::Arc, time::SystemTime};
 use tokio::sync::{mpsc, watch};
 use tonic::{
     Request, Response, Status, async_trait,
@@ -248,7 +248,8 @@ async fn only_pools_take_one_worker_more_or_less() {
 #[tokio::test]
 async fn a_reset_is_told_to_systemd_and_failures_to_the_caller() {
     let dir = tempfile::tempdir().unwrap();
-    let (notify, systemd) = Notify::to(&dir.path().join("notify"));
+    let systemd = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    let notify = Notify::to(&dir.path().join("notify"));
     let resetter = Resetter::new(roster(dir.path()), residents(), notify);
     let list = call(&resetter, "List", json!(true)).await;
     assert_eq!(list.unwrap(), json!(["http", "jobs", "tcp", "mine", "service"]));
@@ -277,7 +278,8 @@ async fn a_reset_is_told_to_systemd_and_failures_to_the_caller() {
 #[tokio::test]
 async fn systemd_hears_nothing_of_a_reset_during_start_and_stop() {
     let dir = tempfile::tempdir().unwrap();
-    let (notify, systemd) = Notify::to(&dir.path().join("notify"));
+    let systemd = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    let notify = Notify::to(&dir.path().join("notify"));
     let http = member(dir.path(), "http", 1);
     let starting = Roster {
         members: vec![http.clone(), absent("jobs", State::Starting)],

@@ -120,7 +120,10 @@ impl Spawn<'_> {
             .env_remove(crate::service::MARK)
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_PID")
-            .env_remove("NOTIFY_SOCKET");
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID")
+            .env_remove("FDSTORE");
         let mut passed = self.sockets;
         let mut number = |name: &str, fd: OwnedFd| {
             command.env(name, (FIRST_FD as usize + passed.len()).to_string());

@@ -18,11 +18,14 @@ use tokio::net::unix::pipe;
 pub(crate) const MARK: &str = "RR_SERVICE";
 
 /// Variables that are for this process, or would make a service look like a PHP worker.
-const OURS: [&str; 6] = [
+const OURS: [&str; 9] = [
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "FDSTORE",
     "RR_MODE",
     "RR_RELAY",
 ];
