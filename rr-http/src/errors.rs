@@ -9,7 +9,7 @@ use rr_common::{
 };
 use std::time::SystemTime;
 
-/// The request got no answer: an empty body, or the reason with `pool.debug`.
+/// The request got no answer: an empty body, or the reason with `pool.debug` or `show_errors`.
 pub(crate) fn not_executed(app: &App, error: &ExecError, about: About) -> Response<Reply> {
     report("execute", error, about);
     let status = match error {

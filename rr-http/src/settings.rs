@@ -50,7 +50,7 @@ impl Settings {
         Ok(Self {
             internal_error,
             no_workers: status("no_workers_code", http.no_workers_code, internal_error)?,
-            debug: http.pool.debug,
+            debug: http.pool.debug || http.show_errors,
             access_logs: http.access_logs,
             h2c: http.http2.h2c,
             redirect: redirect.map(|ssl| port(&ssl.address)),

@@ -19,6 +19,7 @@
 //! - [`control_dir`]: the directory of the control sockets, and the lock in it
 //! - [`sockets`]: every listening socket, and who answers on it for a plugin that was given up
 //! - [`reaper`]: the end of every child, orphans too
+//! - [`watch`]: files change, and workers are made anew (development)
 //! - [`on_init`], [`deadline`], [`notify`], [`pid_file`], [`logs`]: as named
 
 mod app_log;
@@ -45,5 +46,6 @@ mod serve;
 mod service;
 mod sockets;
 mod status;
+mod watch;
 
 pub use cli::main;

@@ -18,6 +18,7 @@ use crate::{
     service::{Services, SpecError},
     sockets::Sockets,
     status::{self, Status, StatusRpc},
+    watch,
 };
 use bytes::Bytes;
 use rr_common::{
@@ -78,6 +79,9 @@ pub(crate) enum ServeError {
     /// An unknown user of a plugin.
     #[error("{0}")]
     User(#[from] process::SpawnError),
+    /// Files that are to be watched and cannot be.
+    #[error("{0}")]
+    Watch(#[from] watch::WatchError),
     /// Anything else that the system refuses.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -90,8 +94,10 @@ pub(crate) struct Options<'a> {
     pub file: &'a Path,
     /// The debug endpoints (`-d`).
     pub debug: bool,
-    /// Log lines for people (`up`).
+    /// Log lines for people, and errors shown to clients (`up`).
     pub for_people: bool,
+    /// Workers are made anew as the project's files change (`up --watch`).
+    pub watch: bool,
     /// What this process inherited.
     pub inherited: Inherited,
 }
@@ -112,6 +118,10 @@ pub(crate) async fn serve(
     if options.for_people {
         logs::for_people(&mut loaded.config.logs);
         loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
+        if let Some(http) = &mut loaded.config.http {
+            http.show_errors = true;
+            loaded.tree["http"]["show_errors"] = true.into();
+        }
     }
     if entries.is_empty() && !serves_by_itself(&loaded.config) {
         let text = "the configuration names no plugin to start (such as a section http)";
@@ -126,6 +136,13 @@ pub(crate) async fn serve(
     for section in loaded.config.unserved_sections() {
         tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
     }
+    let watch = match watch::prepare(&loaded.config, options.watch, &loaded.base_dir) {
+        Ok(watch) => watch,
+        Err(error) => {
+            log.finish(LAST_LINES);
+            return Err(error.into());
+        }
+    };
     let sockets = Sockets::new(options.inherited.sockets);
     let notify = Notify::from_env();
     let prepared = tokio::select! {
@@ -204,6 +221,15 @@ pub(crate) async fn serve(
         let overview = Overview::new(fleet.roster(), means.residents.clone(), means.questions.clone());
         open_debug(&loaded, overview, &rpc_thread);
     }
+    let watch = watch
+        .map(|watch| {
+            watch.start(
+                means.roster.clone(),
+                means.residents.clone(),
+                rpc_thread.handle().clone(),
+            )
+        })
+        .transpose()?;
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));
     let watchdog = loaded.config.endure.watchdog_sec;
     let systemd = Systemd::new(notify, watchdog, rpc_thread.handle().clone());
@@ -219,6 +245,7 @@ pub(crate) async fn serve(
     // What the plugins need of it has been encoded.
     drop(loaded);
     let ended = run.until_the_end(notice).await;
+    drop(watch);
     drop(rpc_thread);
     Ok(ended?)
 }

@@ -9,7 +9,6 @@ type Asked = (&'static str, fn(&Config) -> bool);
 /// removes its line.
 const UNSERVED: &[Asked] = &[
     ("fileserver", |c| c.fileserver.is_some()),
-    ("reload", |c| c.reload.is_some()),
     ("http.http3", |c| {
         c.http.as_ref().is_some_and(|http| http.http3.is_some())
     }),
@@ -74,7 +73,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::config::CommandLine;
-    use crate::config::section::{Http, PluginProcess, Reload, Ssl};
+    use crate::config::section::{Fileserver, Http, PluginProcess, Ssl};
 
     #[test]
     fn sections_ask_for_processes_and_sockets() {
@@ -84,7 +83,7 @@ mod tests {
                 ssl: Some(Ssl::default()),
                 ..Http::default()
             }),
-            reload: Some(Reload::default()),
+            fileserver: Some(Fileserver::default()),
             ..Config::default()
         };
         let own = PluginProcess {
@@ -98,7 +97,7 @@ mod tests {
             .insert("http".into(), PluginProcess::default());
         assert_eq!(config.plugins(), ["http", "mine"]);
         assert_eq!(config.addresses("http"), [":8080", "unix:///run/x.sock"]);
-        assert_eq!(config.unserved_sections(), ["reload"]);
+        assert_eq!(config.unserved_sections(), ["fileserver"]);
         if let Some(ssl) = config.http.as_mut().and_then(|http| http.ssl.as_mut()) {
             ssl.key = "k.pem".into();
             ssl.cert = "c.pem".into();

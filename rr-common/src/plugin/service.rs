@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     control::v1::{self, plugin_server},
-    pool::{Pool, WorkerInfo},
+    pool::{ExecError, Pool, WorkerInfo},
     rpc::{CallError, Codec},
     shutdown::Stopper,
     telemetry::metrics::Exposition,
@@ -21,6 +21,9 @@ use tonic::{Request, Response, Status, async_trait};
 
 /// Longest patience that a caller may ask for; the number comes from outside.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest wait for further changes before new workers start.
+const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
 /// Serves the contract for the plugin in the slot.
 #[derive(Debug)]
@@ -132,7 +135,27 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
     }
 
     async fn reset(&self, request: Request<v1::ResetRequest>) -> Answer<v1::ResetResponse> {
-        let name = request.into_inner().pool;
+        let asked = request.into_inner();
+        if asked.at_once {
+            let hold = Duration::from_millis(asked.hold_ms.into()).min(LONGEST_HOLD);
+            let renewed = self.slot.ask(async |plugin: &P| {
+                // All of them before the first is waited for.
+                let pools = plugin.pools().into_iter();
+                let pools = pools.filter(|(name, _)| asked.pool.is_empty() || *name == asked.pool);
+                let renewals: Vec<_> = pools.map(|(_, pool)| pool.renew(hold)).collect();
+                let mut workers = 0;
+                for renewal in renewals {
+                    workers += renewal.await?;
+                }
+                Ok(workers)
+            });
+            let workers = renewed
+                .await?
+                .map_err(|error: ExecError| Status::internal(error.to_string()))?;
+            let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+            return Ok(Response::new(v1::ResetResponse { workers }));
+        }
+        let name = asked.pool;
         let done = if name.is_empty() {
             let all = self.slot.ask(async |plugin: &P| {
                 for (_, pool) in plugin.pools() {
@@ -144,8 +167,8 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
         } else {
             self.with_pool(&name, async |pool: &Pool| pool.reset().await).await?
         };
-        done.map_err(|error: crate::pool::ExecError| Status::internal(error.to_string()))?;
-        Ok(Response::new(v1::ResetResponse {}))
+        done.map_err(|error: ExecError| Status::internal(error.to_string()))?;
+        Ok(Response::new(v1::ResetResponse::default()))
     }
 
     async fn add_worker(&self, request: Request<v1::AddWorkerRequest>) -> Answer<v1::AddWorkerResponse> {

@@ -49,8 +49,12 @@ impl<W: Member, J: Request> Core<W, J> {
         let Some(slot) = self.slot(id) else {
             return Next::Leave;
         };
-        slot.stage = Stage::Serving;
         slot.worker = Some(worker);
+        if slot.stage == Stage::Leaving {
+            // It is out of date, or the pool is at its end.
+            return Next::Leave;
+        }
+        slot.stage = Stage::Serving;
         slot.created = now;
         slot.mark = (slot.generation != generation).then_some(Reason::Reset);
         self.booting -= 1;
@@ -63,15 +67,19 @@ impl<W: Member, J: Request> Core<W, J> {
 
     /// A worker did not start.
     pub(super) fn boot_failed(&mut self, id: Id, text: &str, now: Instant) {
-        if self.slot(id).is_none() {
+        let Some(stage) = self.slot(id).map(|slot| slot.stage) else {
+            return;
+        };
+        self.slots.remove(id.slot);
+        if stage == Stage::Leaving {
             return;
         }
-        self.slots.remove(id.slot);
         self.booting -= 1;
         self.failed_boots += 1;
         self.failures += 1;
         self.last_error = text.to_owned();
         self.back_off(now);
+        self.tell_broken();
         if self.rules.debug
             && !self.closing
             && let Some(job) = self.queue.pop()

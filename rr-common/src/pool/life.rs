@@ -42,16 +42,19 @@ pub(super) struct Setup {
 /// Starts a worker, attends to it, and reports its end.
 pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
     let mut stopping = shared.deadline.subscribe();
+    let mut renewals = shared.renewals.subscribe();
+    let generation = shared.with(|core| core.slot(id).map_or(0, |slot| slot.generation));
     let booted = tokio::select! {
         booted = boot::boot(&setup.recipe, setup.hub.as_ref(), &shared.mode, shared.allocate_timeout) => booted,
         _ = stopping.wait_for(Option::is_some) => Err(BootError("the pool is stopping".into())),
+        _ = renewals.wait_for(|newest| *newest > generation) => Err(BootError("its code has changed".into())),
     };
     let (process, ends) = match booted {
         Ok(booted) => booted,
         Err(error) => {
-            let stopped = shared.deadline.borrow().is_some();
+            let unwanted = shared.deadline.borrow().is_some() || shared.with(|core| core.is_unwanted(id));
             // A pool that does not start at all says so by itself.
-            if !stopped && shared.started.load(Ordering::Relaxed) {
+            if !unwanted && shared.started.load(Ordering::Relaxed) {
                 tracing::error!(target: "server", internal_event_name = "EventWorkerError", %error, "failed to allocate the worker");
             }
             shared.with(|core| core.boot_failed(id, &error.0, Instant::now()));

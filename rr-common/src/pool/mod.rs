@@ -6,7 +6,7 @@
 //!
 //! - [`state`]: every decision about requests and workers, as plain data; its events in [`exchange`] and [`boot`]
 //! - [`ahead`]: the second frame in a pipe
-//! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close
+//! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close; [`renew`]: new code
 //! - [`queue`]: the requests that wait; [`rules`]: the numbers of the configuration
 //! - [`shared`]: the lock around the decisions, and what follows from them
 //! - [`deaths`]: why workers are no more
@@ -27,6 +27,7 @@ mod operate;
 mod plan;
 mod queue;
 mod reader;
+mod renew;
 mod rules;
 #[cfg(test)]
 mod scenarios;
@@ -283,6 +284,31 @@ impl Pool {
             (core.outdated() == 0 || core.closing).then_some(Ok(()))
         });
         timeout(self.reset_timeout, replaced).await.unwrap_or(Ok(()))
+    }
+
+    /// The code has changed: from now on no worker that has begun with the old one takes a request, and requests wait for
+    /// new ones, which start after `hold`, counted from the last such call. The answer says how many serve.
+    ///
+    /// # Errors
+    /// A new worker did not start. Requests get that error until the code changes again or a start succeeds.
+    pub fn renew(&self, hold: Duration) -> impl Future<Output = Result<usize, ExecError>> {
+        let (failed, generation) = self.shared.with(|core| {
+            core.renew(Instant::now() + hold);
+            (core.failed_boots, core.generation)
+        });
+        self.shared.renewals.send_replace(generation);
+        async move {
+            let renewed = self.wait_until(|core| {
+                if core.generation != generation || core.closing || self.debug {
+                    return Some(Ok(core.serving));
+                }
+                if core.failed_boots > failed {
+                    return Some(Err(ExecError::Boot(core.last_error.clone())));
+                }
+                (core.serving >= core.target()).then_some(Ok(core.serving))
+            });
+            timeout(self.reset_timeout, renewed).await.unwrap_or(Ok(0))
+        }
     }
 
     /// One worker more, up to 500. In debug mode there is nothing to add to.

@@ -19,7 +19,7 @@ use std::{
 };
 
 #[derive(Clone, Debug)]
-pub(super) struct Hand(Id);
+pub(super) struct Hand(pub(super) Id);
 
 impl Member for Hand {
     fn pid(&self) -> u32 {
@@ -71,7 +71,7 @@ pub(super) struct Process {
 
 pub(super) struct World {
     pub(super) core: Core<Hand, Job>,
-    now: Instant,
+    pub(super) now: Instant,
     pub(super) ledger: Rc<RefCell<Ledger>>,
     pub(super) booting: Vec<Id>,
     pub(super) processes: BTreeMap<u64, (Id, Process)>,
@@ -97,6 +97,8 @@ pub(super) enum Step {
     Time(u64),
     Memory(u64),
     Reset,
+    /// With this many milliseconds before new workers start.
+    Renew(u64),
     Add,
     Remove,
 }
@@ -327,6 +329,7 @@ impl World {
             Step::Time(ms) => self.now += Duration::from_millis(ms),
             Step::Memory(bytes) => self.core.check_limits(self.now, |_| bytes),
             Step::Reset => self.core.reset(),
+            Step::Renew(hold) => self.core.renew(self.now + Duration::from_millis(hold)),
             Step::Add if self.core.base < 6 => {
                 self.core.base += 1;
                 self.core.wake = true;
@@ -411,6 +414,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0u64..4000).prop_map(Step::Time),
         1 => (0u64..400).prop_map(Step::Memory),
         1 => Just(Step::Reset),
+        1 => (0u64..50).prop_map(Step::Renew),
         1 => Just(Step::Add),
         1 => Just(Step::Remove),
     ];

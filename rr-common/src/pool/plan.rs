@@ -25,7 +25,7 @@ impl<W: Member, J: Request> Core<W, J> {
     pub(super) fn target(&self) -> usize {
         let work = self.queue.len() + self.running;
         let target = self.base + self.extra;
-        if self.rules.debug || self.closing {
+        if self.rules.debug || self.closing || self.is_broken() {
             target.min(work)
         } else {
             target

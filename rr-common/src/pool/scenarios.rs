@@ -233,3 +233,65 @@ fn every_end_has_its_cause() {
     let fewer = [Step::Add, Step::BootSucceeds(0), Step::Remove];
     assert_eq!(causes(one(), &fewer), [(Cause::Fewer, None)]);
 }
+
+/// Once the code has changed nobody is served by what was there before: not by the idle, not by those on their way.
+#[test]
+fn new_code_is_served_by_new_workers_only() {
+    let mut world = booted(rules());
+    world.step(Step::Submit);
+    let old: Vec<u64> = world.core.slots.iter().map(|(_, slot)| slot.serial).collect();
+    world.step(Step::Renew(30));
+    world.step(Step::Submit);
+    world.step(Step::Answer(0));
+    assert_eq!(world.booting.len(), 0, "started before it is quiet");
+    world.step(Step::Time(30));
+    assert_eq!((world.booting.len(), world.core.queue.len()), (2, 1));
+    // A second change: those that are on their way leave as soon as they come.
+    let second = world.booting.clone();
+    world.step(Step::Renew(0));
+    assert_eq!(world.booting.len(), 4);
+    for id in second {
+        world.booting.retain(|other| *other != id);
+        assert!(matches!(
+            world.core.ready(id, super::model::Hand(id), world.now),
+            super::state::Next::Leave
+        ));
+        world.core.exited(id);
+    }
+    world.step(Step::BootSucceeds(0));
+    world.step(Step::Answer(0));
+    assert_eq!(world.ledger.borrow().resolved.get(&1), Some(&"answer"));
+    assert!(
+        world
+            .core
+            .slots
+            .iter()
+            .all(|(_, slot)| !old.contains(&slot.serial) || slot.served < 2)
+    );
+    world.calm_down();
+}
+
+/// Code that does not start: whoever waits hears it at once, each further request is one try, and nothing else is.
+#[test]
+fn broken_code_fails_requests_at_once_until_it_starts() {
+    let mut world = booted(rules());
+    world.step(Step::Renew(0));
+    world.step(Step::Submit);
+    while !world.booting.is_empty() {
+        world.step(Step::BootFails(0));
+    }
+    assert_eq!(world.ledger.borrow().resolved.get(&0), Some(&"error"));
+    world.step(Step::Time(60_000));
+    assert!(world.booting.is_empty(), "starts without being asked");
+    world.step(Step::Submit);
+    assert_eq!(world.booting.len(), 1);
+    world.step(Step::BootFails(0));
+    assert_eq!(world.ledger.borrow().resolved.get(&1), Some(&"error"));
+    // What was wrong was no file: the next request finds it repaired.
+    world.step(Step::Submit);
+    world.step(Step::BootSucceeds(0));
+    world.step(Step::Answer(0));
+    assert_eq!(world.ledger.borrow().resolved.get(&2), Some(&"answer"));
+    world.calm_down();
+    assert_eq!(world.core.serving, 2);
+}

@@ -102,6 +102,8 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     /// The time at which a stop kills what is left.
     pub(super) deadline: watch::Sender<Option<Instant>>,
+    /// How often the code has changed: what is being started then is out of date.
+    pub(super) renewals: watch::Sender<u32>,
     /// Every worker was ready once.
     pub(super) started: AtomicBool,
     pub(super) mode: Arc<str>,
@@ -124,6 +126,7 @@ impl Shared {
             keeper: Notify::new(),
             changed: Notify::new(),
             deadline: watch::Sender::new(None),
+            renewals: watch::Sender::new(0),
             started: AtomicBool::new(debug),
             mode: mode.into(),
             destroy_timeout: or_minute(pool.destroy_timeout),

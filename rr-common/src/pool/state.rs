@@ -161,6 +161,8 @@ pub(super) struct Core<W, J: Request> {
     pub(super) base: usize,
     pub(super) extra: usize,
     pub(super) generation: u32,
+    /// Workers are renewed as files change: this is a developer's machine.
+    pub(super) renewed: bool,
     pub(super) closing: bool,
     /// Boots that failed in a row.
     pub(super) failures: u32,
@@ -195,6 +197,7 @@ impl<W: Member, J: Request> Core<W, J> {
             base: rules.workers,
             extra: 0,
             generation: 0,
+            renewed: false,
             closing: false,
             failures: 0,
             early_deaths: 0,
@@ -234,7 +237,7 @@ impl<W: Member, J: Request> Core<W, J> {
         }
         let ticket = self.queue.push(job);
         self.remind(now + self.rules.allocate_timeout);
-        if self.rules.debug {
+        if self.rules.debug || self.is_broken() {
             self.wake = true;
         } else if let Some(scale) = &self.rules.scale {
             self.remind(now + scale.after);

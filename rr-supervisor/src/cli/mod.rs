@@ -78,7 +78,7 @@ enum Verb {
     /// Start the server
     Serve,
     /// Start the server for development: log lines for people, a banner with addresses and pids
-    Up,
+    Up(up::Arguments),
     /// Stop the server whose .pid file is in the working directory
     Stop(Output),
     /// Show the workers of the running server
@@ -148,7 +148,7 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
     }
     match cli.verb {
         Some(Verb::Serve) => serve::run(&cli.global, inherited),
-        Some(Verb::Up) => up::run(&cli.global, inherited),
+        Some(Verb::Up(arguments)) => up::run(&cli.global, &arguments, inherited),
         Some(Verb::Stop(output)) => stop::run(&cli.global, output),
         Some(Verb::Workers(arguments)) => workers::run(&cli.global, &arguments),
         Some(Verb::Reset(arguments)) => reset::run(&cli.global, &arguments),
@@ -221,6 +221,7 @@ mod tests {
             "rr workers remove http --json",
             "rr jobs --pause a,b",
             "rr plugins --json",
+            "rr up --watch",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }

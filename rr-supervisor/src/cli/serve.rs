@@ -16,7 +16,7 @@ use std::{env, process::ExitCode};
 /// Runs the server.
 pub(super) fn run(global: &Global, inherited: Inherited) -> Result<ExitCode, Failure> {
     let silent = global.silent;
-    start(global, inherited, false, move |notice, grace, _| match notice {
+    start(global, inherited, false, false, move |notice, grace, _| match notice {
         Notice::Ready => say(
             silent,
             &format!(
@@ -38,6 +38,7 @@ pub(super) fn start(
     global: &Global,
     inherited: Inherited,
     for_people: bool,
+    watch: bool,
     mut tell: impl FnMut(Notice, u64, &Fleet),
 ) -> Result<ExitCode, Failure> {
     let loaded = config::load(&global.load_options())?;
@@ -50,6 +51,7 @@ pub(super) fn start(
         file: &global.config,
         debug: global.debug,
         for_people,
+        watch,
         inherited,
     };
     let ended = runtime.block_on(serve::serve(loaded, options, |notice, fleet| {

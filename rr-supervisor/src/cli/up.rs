@@ -5,17 +5,32 @@ use super::{
     serve::{say, start, stopping},
 };
 use crate::{fleet::Fleet, run::Notice};
+use clap::Args;
 use rr_common::{COMPATIBLE_VERSION, listen::Inherited};
 use std::{fmt::Write, process::ExitCode, time::Instant};
 
+/// What `up` takes.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Renew the workers when PHP files of the project change
+    #[arg(long)]
+    watch: bool,
+}
+
 /// Runs the server.
-pub(super) fn run(global: &Global, inherited: Inherited) -> Result<ExitCode, Failure> {
+pub(super) fn run(global: &Global, arguments: &Arguments, inherited: Inherited) -> Result<ExitCode, Failure> {
     let silent = global.silent;
     let begin = Instant::now();
-    start(global, inherited, true, move |notice, grace, fleet| match notice {
-        Notice::Ready => say(silent, &banner(fleet, begin)),
-        Notice::Stopping => say(silent, &format!("\n{}", stopping(grace))),
-    })
+    start(
+        global,
+        inherited,
+        true,
+        arguments.watch,
+        move |notice, grace, fleet| match notice {
+            Notice::Ready => say(silent, &banner(fleet, begin)),
+            Notice::Stopping => say(silent, &format!("\n{}", stopping(grace))),
+        },
+    )
 }
 
 /// Who listens where, and under which pid.

@@ -12,11 +12,11 @@ use tonic::{Code, Response, Status, transport::Channel};
 /// For what a plugin knows already.
 pub(super) const QUICK: Duration = Duration::from_secs(5);
 /// For what takes the start of a worker. The plugin has its own, shorter bounds: `pool.allocate_timeout` above all.
-pub(super) const SLOW: Duration = Duration::from_secs(600);
+pub(crate) const SLOW: Duration = Duration::from_secs(600);
 
 /// Why a plugin did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     /// It has no process that could.
     #[error("the plugin {name} is {}", .state.text())]
     NotUp {
@@ -50,7 +50,7 @@ pub(super) enum AskError {
 }
 
 /// Asks a plugin.
-pub(super) async fn ask<T>(
+pub(crate) async fn ask<T>(
     member: &Member,
     bound: Duration,
     question: impl AsyncFnOnce(PluginClient<Channel>) -> Result<Response<T>, Status>,
@@ -74,7 +74,7 @@ pub(super) async fn ask<T>(
 }
 
 /// Gives what lives in the supervisor itself the same bound.
-pub(super) async fn within<T>(resident: &dyn Resident, bound: Duration, reply: Reply<'_, T>) -> Result<T, AskError> {
+pub(crate) async fn within<T>(resident: &dyn Resident, bound: Duration, reply: Reply<'_, T>) -> Result<T, AskError> {
     let late = |_| AskError::Late {
         name: resident.name().to_owned(),
         bound,

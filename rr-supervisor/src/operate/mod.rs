@@ -10,6 +10,7 @@ mod resetter;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ask::{AskError, SLOW, ask, within};
 pub(crate) use informer::{Informer, Pipeline, WorkerList};
 #[cfg(test)]
 pub(crate) use overview::{Death, Memory};

@@ -89,7 +89,7 @@ impl plugin_server::Plugin for StandIn {
     async fn reset(&self, _: Request<v1::ResetRequest>) -> Answer<v1::ResetResponse> {
         match self.workers {
             0 => Err(Status::internal("PHP does not start")),
-            _ => Ok(Response::new(v1::ResetResponse {})),
+            _ => Ok(Response::new(v1::ResetResponse::default())),
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Http {
     /// Status of every internal failure.
     #[schemars(range(max = 599))]
     pub internal_error_code: u16,
+    /// Why a request failed goes to the client, as with `pool.debug`; `rr up` sets it.
+    pub show_errors: bool,
     /// The long form of the request log.
     pub access_logs: bool,
     /// Largest request body in MiB; 0 means 1000.
@@ -168,6 +170,7 @@ impl Default for Http {
         Self {
             address: String::new(),
             internal_error_code: 500,
+            show_errors: false,
             access_logs: false,
             max_request_size: 1000,
             raw_body: false,

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Reload {
-    /// How often the files are looked at.
+    /// How often the files are looked at where the kernel does not tell of changes.
     pub interval: Dur,
-    /// Extensions that count, with dot.
+    /// Look at the files each `interval` instead of asking the kernel, for shared folders.
+    pub poll: bool,
+    /// Texts of which a file's name must contain one.
     pub patterns: Vec<String>,
     /// What is watched, by plugin.
     pub services: BTreeMap<String, Watched>,
@@ -23,11 +25,11 @@ pub struct Reload {
 pub struct Watched {
     /// Watch subdirectories too.
     pub recursive: bool,
-    /// Directories.
+    /// Directories, or single files.
     pub dirs: Vec<String>,
-    /// Directories that are left out.
+    /// Directories and files that are left out.
     pub ignore: Vec<String>,
-    /// Extensions that count, with dot; empty means those of `reload.patterns`.
+    /// Further texts of which a file's name must contain one, besides those of `reload.patterns`.
     pub patterns: Vec<String>,
 }
 
@@ -35,6 +37,7 @@ impl Default for Reload {
     fn default() -> Self {
         Self {
             interval: Dur::secs(1),
+            poll: false,
             patterns: vec![".php".into()],
             services: BTreeMap::new(),
         }

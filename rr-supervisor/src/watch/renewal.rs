@@ -1,0 +1,133 @@
+//! The plugins are told that their workers' code has changed, and the developer what came of it.
+
+use crate::{
+    fleet::{RosterWatch, State},
+    operate::{AskError, Residents, SLOW, ask, within},
+};
+use rr_common::control::v1::{ResetRequest, plugin_client::PluginClient};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Handle, task::JoinHandle};
+use tonic::transport::Channel;
+
+/// How long a plugin may be on its way that is not there when files change.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What became of a plugin's workers.
+#[derive(Debug)]
+enum Outcome {
+    /// So many serve, that long after they were asked for.
+    Renewed(u32, Duration),
+    /// The new ones do not start, or the plugin does not answer.
+    Failed(String),
+    /// It has no workers, or it is stopping.
+    Nothing,
+}
+
+/// Tells plugins.
+pub(super) struct Renewals {
+    roster: RosterWatch,
+    residents: Residents,
+    /// The RPC thread's.
+    handle: Handle,
+    /// The last question to each plugin.
+    asked: HashMap<String, JoinHandle<Outcome>>,
+}
+
+impl Renewals {
+    pub(super) fn new(roster: RosterWatch, residents: Residents, handle: Handle) -> Self {
+        Self {
+            roster,
+            residents,
+            handle,
+            asked: HashMap::new(),
+        }
+    }
+
+    /// None of these plugins' workers takes a further request; new ones start after `hold`, unless this comes again.
+    pub(super) fn renew(&mut self, plugins: &[String], hold: Duration) {
+        for plugin in plugins {
+            if self.residents.iter().any(|resident| resident.name() == plugin) {
+                continue;
+            }
+            let asked = self.handle.spawn(renewed(self.roster.clone(), plugin.clone(), hold));
+            if let Some(before) = self.asked.insert(plugin.clone(), asked) {
+                before.abort();
+            }
+        }
+    }
+
+    /// Nothing changes any more: tells in the log what has become of the workers, as soon as that is known. What lives in the
+    /// supervisor itself (services) is started anew now: it serves nobody who would wait.
+    pub(super) fn report(&mut self, plugins: &[String], changed: &str) {
+        for plugin in plugins {
+            let (name, text) = (plugin.clone(), changed.to_owned());
+            if let Some(asked) = self.asked.remove(plugin) {
+                self.handle.spawn(async move {
+                    if let Ok(outcome) = asked.await {
+                        tell(&name, &text, outcome);
+                    }
+                });
+            } else if let Some(resident) = self.residents.iter().find(|resident| resident.name() == plugin) {
+                let resident = resident.clone();
+                self.handle.spawn(async move {
+                    let done = within(&*resident, SLOW, resident.reset()).await;
+                    match done {
+                        Ok(()) => tracing::info!(target: "watch", "{text}, {name}: started anew"),
+                        Err(error) => tracing::error!(target: "watch", "{text}, {name}: {error}"),
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn tell(name: &str, changed: &str, outcome: Outcome) {
+    match outcome {
+        // Overtaken by a later change, which is reported by itself.
+        Outcome::Renewed(0, _) | Outcome::Nothing => {}
+        Outcome::Renewed(workers, took) => {
+            let (noun, took) = (if workers == 1 { "worker" } else { "workers" }, took.as_millis());
+            tracing::info!(target: "watch", "{changed}, {name}: {workers} {noun} renewed in {took} ms");
+        }
+        Outcome::Failed(error) => {
+            tracing::error!(target: "watch", "{changed}, {name}: the new workers do not start: {error}");
+        }
+    }
+}
+
+/// Asks the plugin, as soon as it can be asked.
+async fn renewed(mut roster: RosterWatch, plugin: String, hold: Duration) -> Outcome {
+    let begin = Instant::now();
+    let request = ResetRequest {
+        at_once: true,
+        hold_ms: hold.as_millis().try_into().unwrap_or(u32::MAX),
+        ..ResetRequest::default()
+    };
+    loop {
+        let now = roster.borrow_and_update().clone();
+        let Some(member) = now.get(&plugin).filter(|_| !now.stopping) else {
+            return Outcome::Nothing;
+        };
+        let question = async |mut client: PluginClient<Channel>| client.reset(request.clone()).await;
+        match ask(member, SLOW, question).await {
+            Ok(answer) => return Outcome::Renewed(answer.workers, begin.elapsed()),
+            Err(AskError::Unsupported(_)) => return Outcome::Nothing,
+            // Given up or not wanted yet: its next process reads the new code.
+            Err(AskError::NotUp {
+                state: State::Failed | State::Down | State::Stopping,
+                ..
+            }) => return Outcome::Nothing,
+            Err(error @ (AskError::NotUp { .. } | AskError::Away { .. })) => {
+                // On its way: its workers may have begun with the old code.
+                let left = PATIENCE.saturating_sub(begin.elapsed());
+                if !matches!(tokio::time::timeout(left, roster.changed()).await, Ok(Ok(()))) {
+                    return Outcome::Failed(error.to_string());
+                }
+            }
+            Err(error) => return Outcome::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Development: a file is saved, and the next request runs the new code.
+
+#![allow(clippy::unwrap_used)]
+
+use rr_tests::server::http_config;
+use rr_tests::wait::SOON;
+use rr_tests::{Room, Server, bin, eventually, process, room::free_port};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// A project whose worker answers what `src/app.php` returns; with the verb and flags that start its server.
+fn project(arguments: &[&str], settings: Value) -> Server {
+    let room = Room::new();
+    let autoload = bin::repository().join("php/autoload.php");
+    let worker = format!(
+        "<?php require '{}';\n$text = require __DIR__ . '/src/app.php';
+        Rr\\Http\\HttpWorker::fromEnvironment()->serve(fn () => $text);",
+        autoload.display()
+    );
+    let worker = room.write("worker.php", worker);
+    save(&room, "src/app.php", "return 'first';");
+    let mut over = json!({"server": {"command": ["php", worker]}});
+    rr_tests::server::merge(&mut over, settings);
+    let port = free_port();
+    let config = room.write(".rr.yaml", http_config(port, over).to_string());
+    let mut command = Command::new(bin::server());
+    command.args(arguments).arg("-c").arg(config);
+    let server = Server::run(room, port, command);
+    server.wait_ready();
+    server
+}
+
+/// Saves a PHP file as most editors do: a new file takes the place of the old one.
+fn save(room: &Room, name: &str, code: &str) {
+    let new = room.write(&format!("{name}.new~"), format!("<?php {code}\n"));
+    std::fs::rename(new, room.file(name)).unwrap();
+}
+
+/// Saves it in place.
+fn overwrite(room: &Room, name: &str, code: &str) {
+    room.write(name, format!("<?php {code}\n"));
+}
+
+fn answer(server: &Server) -> String {
+    server.client().get("/").text()
+}
+
+/// How many rounds: more by `RR_TEST_ROUNDS`.
+fn rounds() -> usize {
+    let asked = std::env::var("RR_TEST_ROUNDS").ok();
+    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
+}
+
+#[test]
+fn a_request_after_a_save_runs_the_new_code() {
+    let server = project(&["up", "--watch"], json!({}));
+    let mut connection = server.client().connect();
+    assert_eq!(connection.get("/").text(), "first");
+    for round in 0..rounds() {
+        let text = format!("round {round}");
+        let code = format!("return '{text}';");
+        match round % 2 {
+            0 => save(server.room(), "src/app.php", &code),
+            _ => overwrite(server.room(), "src/app.php", &code),
+        }
+        eventually(SOON, || connection.get("/").text() == text);
+        // From the first new answer on there is no old one, whichever worker it is.
+        for _ in 0..5 {
+            assert_eq!(connection.get("/").text(), text, "{}", server.log());
+        }
+    }
+    server.wait_log("src/app.php changed, http: 2 workers renewed in ");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_syntax_error_is_shown_and_repaired_at_once() {
+    let server = project(&["up", "--watch"], json!({}));
+    assert_eq!(answer(&server), "first");
+    for round in 0..3 {
+        save(server.room(), "src/app.php", "return 'x' oops;");
+        eventually(SOON, || server.client().get("/").status == 500);
+        let shown = answer(&server);
+        assert!(
+            shown.contains("unexpected identifier \"oops\"") && shown.contains("src/app.php"),
+            "{shown}"
+        );
+        server.wait_log("src/app.php changed, http: the new workers do not start");
+        save(server.room(), "src/app.php", &format!("return 'repaired {round}';"));
+        eventually(SOON, || answer(&server) == format!("repaired {round}"));
+        eventually(SOON, || server.workers().len() == 2);
+    }
+    // The plugin was never restarted.
+    assert_eq!(process::named(server.pid(), "rr-http").len(), 1);
+    assert!(!server.log().contains("EventPlugin"), "{}", server.log());
+    assert!(server.stop().success());
+}
+
+/// New directories are watched with what is in them, also after they were renamed; what the application writes is not.
+#[test]
+fn directories_come_and_are_renamed() {
+    let app = "$text = ''; foreach (glob(__DIR__ . '/*/*/*.php') as $file) { $text .= require $file; } return $text;";
+    let server = project(&["up", "--watch"], json!({}));
+    save(server.room(), "src/app.php", app);
+    eventually(SOON, || answer(&server).is_empty());
+    save(server.room(), "src/a/b/one.php", "return 'one';");
+    eventually(SOON, || answer(&server) == "one");
+    std::fs::rename(server.room().file("src/a"), server.room().file("src/z")).unwrap();
+    save(server.room(), "src/z/b/one.php", "return 'renamed';");
+    eventually(SOON, || answer(&server) == "renamed");
+    std::fs::create_dir(server.room().file("src/z/c")).unwrap();
+    save(server.room(), "src/z/c/two.php", "return ' and more';");
+    eventually(SOON, || answer(&server) == "renamed and more");
+    std::fs::remove_dir_all(server.room().file("src/z/b")).unwrap();
+    eventually(SOON, || answer(&server) == " and more");
+
+    let workers = server.workers();
+    for ignored in [
+        "var/cache/x.php",
+        "vendor/acme/x.php",
+        ".git/x.php",
+        "node_modules/x.php",
+        "src/notes.txt",
+    ] {
+        server.room().write(ignored, "<?php");
+    }
+    // What comes later is seen, and by then the others would have been.
+    save(server.room(), "src/z/c/two.php", "return 'last';");
+    eventually(SOON, || answer(&server) == "last");
+    server.wait_log("src/z/c/two.php changed");
+    assert!(workers.iter().all(|pid| !server.workers().contains(pid)));
+    for ignored in ["x.php changed", "notes.txt"] {
+        assert!(!server.log().contains(ignored), "{ignored}: {}", server.log());
+    }
+}
+
+/// A checkout of many files is one renewal, or very few where the machine is slow.
+#[test]
+fn thousands_of_files_are_one_change() {
+    let server = project(&["up", "--watch"], json!({}));
+    for number in 0..3000 {
+        server
+            .room()
+            .write(&format!("src/many/{}/{number}.php", number % 40), "<?php return 1;");
+    }
+    save(server.room(), "src/app.php", "return 'second';");
+    eventually(SOON, || answer(&server) == "second");
+    server.wait_log(" more, http: 2 workers renewed in");
+    let renewals = server.log().matches("workers renewed in").count();
+    assert!(renewals < 300, "{renewals} renewals");
+    assert!(server.stop().success());
+}
+
+/// The section of RoadRunner 2, by plugin, under `serve`; a linked directory is pointed elsewhere, as in a deployment.
+#[test]
+fn the_section_is_honoured() {
+    let section = json!({"services": {"http": {"dirs": ["src"], "recursive": true, "ignore": ["src/gen"], "patterns": [".tpl"]}}});
+    let server = project(&["serve"], json!({"reload": section}));
+    let pids = server.workers();
+    save(server.room(), "other.php", "");
+    save(server.room(), "src/gen/a.php", "");
+    server.room().write("src/b.txt", "");
+    save(server.room(), "src/app.php", "return 'second';");
+    eventually(SOON, || answer(&server) == "second");
+    eventually(SOON, || server.workers().len() == 2);
+    assert!(pids.iter().all(|pid| !server.workers().contains(pid)));
+    let pids = server.workers();
+    server.room().write("src/view.tpl", "");
+    server.wait_log("src/view.tpl changed, http: 2 workers renewed in ");
+    assert!(pids.iter().all(|pid| !server.workers().contains(pid)));
+    let log = server.log();
+    for ignored in ["other.php", "gen/a.php", "b.txt", "but this build does not serve it"] {
+        assert!(!log.contains(ignored), "{ignored}: {log}");
+    }
+    assert!(server.stop().success());
+}
+
+/// Where the kernel tells nothing the files are looked at.
+#[test]
+fn files_are_looked_at_where_the_kernel_is_silent() {
+    let server = project(
+        &["up", "--watch"],
+        json!({"reload": {"poll": true, "interval": "100ms"}}),
+    );
+    server.wait_log("a look each 100ms");
+    for round in 0..3 {
+        save(server.room(), "src/app.php", &format!("return 'round {round}';"));
+        eventually(SOON, || answer(&server) == format!("round {round}"));
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_wrong_section_says_what_is_wrong() {
+    let start = |reload: Value| {
+        let room = Room::new();
+        let config = http_config(free_port(), json!({"reload": reload})).to_string();
+        let config = room.write(".rr.yaml", config);
+        let output = Command::new(bin::server())
+            .arg("serve")
+            .arg("-c")
+            .arg(config)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let missing = start(json!({"services": {"http": {"dirs": ["nowhere"]}}}));
+    assert!(
+        missing.contains("reload.services.http.dirs: ") && missing.contains("nowhere\": No such file"),
+        "{missing}"
+    );
+    let short = start(json!({"interval": "1ms", "services": {"http": {"dirs": ["."]}}}));
+    assert!(short.contains("reload.interval: 1ms is too short"), "{short}");
+}
