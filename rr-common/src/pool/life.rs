@@ -58,7 +58,7 @@ pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
                 tracing::error!(target: "server", internal_event_name = "EventWorkerError", %error, "failed to allocate the worker");
             }
             shared.with(|core| core.boot_failed(id, &error.0, Instant::now()));
-            if !stopped {
+            if !unwanted {
                 shared.remember(unborn(error.0));
             }
             return;

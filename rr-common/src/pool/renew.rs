@@ -27,7 +27,10 @@ impl<W: Member, J: Request> Core<W, J> {
             self.mark(index, Reason::Reset);
             let slot = &self.slots[index];
             match slot.stage {
-                Stage::Booting => self.depart(index),
+                Stage::Booting => {
+                    self.slots[index].mark = Some(Reason::Reset);
+                    self.depart(index);
+                }
                 Stage::Serving if slot.busy() => self.let_go(index),
                 Stage::Serving if !slot.last => self.dismiss(index),
                 Stage::Serving | Stage::Leaving => {}

@@ -5,7 +5,8 @@
 //! a moment. What has come to rest is reported once.
 
 use std::{
-    path::PathBuf,
+    collections::HashSet,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,9 @@ const AGAIN: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3);
 /// How often changes are told in such a burst.
 const SELDOM: Duration = Duration::from_secs(1);
+
+/// Files beyond this number are not counted.
+const MOST: usize = 10_000;
 
 /// What is to be done for one subject.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +35,8 @@ pub(super) enum Action {
 #[derive(Debug)]
 pub(super) struct Burst {
     first: PathBuf,
-    changes: usize,
+    /// The others, as many as are worth counting.
+    others: HashSet<PathBuf>,
     begin: Instant,
     /// When it was told last.
     told: Option<Instant>,
@@ -44,7 +49,7 @@ impl Burst {
     pub(super) fn begin(file: PathBuf, now: Instant) -> Self {
         Self {
             first: file,
-            changes: 1,
+            others: HashSet::new(),
             begin: now,
             told: None,
             untold: true,
@@ -52,9 +57,11 @@ impl Burst {
     }
 
     /// A further one.
-    pub(super) fn grow(&mut self) {
-        self.changes += 1;
+    pub(super) fn grow(&mut self, file: &Path) {
         self.untold = true;
+        if file != self.first && self.others.len() < MOST {
+            self.others.insert(file.to_owned());
+        }
     }
 
     /// When something is to be done.
@@ -77,7 +84,7 @@ impl Burst {
             let hold = if self.is_long(now) { Duration::ZERO } else { QUIET };
             return Some(Action::Renew(hold));
         }
-        Some(Action::Settled(std::mem::take(&mut self.first), self.changes - 1))
+        Some(Action::Settled(std::mem::take(&mut self.first), self.others.len()))
     }
 
     fn is_long(&self, now: Instant) -> bool {
@@ -108,9 +115,9 @@ mod tests {
         let begin = Instant::now();
         let mut burst = Burst::begin("a.php".into(), begin);
         let (mut told, mut held) = (0, 0);
-        for at in 0..5000 {
+        for at in 0..5000_u64 {
             if at > 0 {
-                burst.grow();
+                burst.grow(Path::new(&format!("{}.php", at / 2)));
             }
             match burst.elapse(begin + ms(at)) {
                 Some(Action::Renew(hold)) => {
@@ -126,6 +133,6 @@ mod tests {
         }
         assert_eq!((told, held), (302, 300));
         assert_eq!(burst.elapse(burst.due()), Some(Action::Renew(Duration::ZERO)));
-        assert_eq!(burst.elapse(burst.due()), Some(Action::Settled("a.php".into(), 4999)));
+        assert_eq!(burst.elapse(burst.due()), Some(Action::Settled("a.php".into(), 2500)));
     }
 }

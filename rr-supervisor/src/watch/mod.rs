@@ -222,7 +222,7 @@ impl Prepared {
                 for (subject, burst) in self.subjects.iter().zip(&mut bursts) {
                     match burst {
                         _ if !change.concerns(subject) => {}
-                        Some(burst) => burst.grow(),
+                        Some(burst) => burst.grow(change.path()),
                         None => *burst = Some(Burst::begin(change.path().to_owned(), now)),
                     }
                 }
