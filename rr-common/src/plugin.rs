@@ -11,6 +11,7 @@ mod calls;
 mod doors;
 mod frames;
 mod held;
+mod lease;
 mod life;
 mod page;
 mod service;

@@ -5,12 +5,17 @@
 //! answered with one write for the whole batch and costs no task and no wake-up. What has to wait is kept and answered when it
 //! is complete, so that a call that waits for a lock does not hold up the one that releases it.
 
-use super::{Plugin, slot::Slot};
+use super::{
+    Plugin,
+    lease::{Begin, Leases, Rest, Word},
+    slot::Slot,
+};
 use crate::{
     COMPATIBLE_VERSION,
     frame::flag,
     rpc::{
-        CallError, Codec, Guarded, Panicked, encode,
+        CallError, Codec, Guarded, Panicked, Quiet, encode,
+        lease::BACK,
         wire::{self, Look, Message},
     },
 };
@@ -25,9 +30,10 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
 /// Calls of one connection that wait. The supervisor sends those of all its clients over one.
 const WAITING: usize = 100_000;
@@ -47,10 +53,15 @@ pub(super) enum Scope {
     Alone,
 }
 
+/// A call that runs.
+pub(super) type Call = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
 /// Serves one connection to its end.
-pub(super) async fn serve<P: Plugin>(slot: Slot<P>, scope: Scope, stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(super) async fn serve<P: Plugin>(slot: Slot<P>, scope: Scope, stream: Quiet) {
+    let begin: Begin = Arc::new(move |frame, message| Box::pin(answered(slot.clone(), scope, frame, message)));
     let mut connection = Connection {
-        call: |frame, message| answered(slot.clone(), scope, frame, message),
+        leases: (scope == Scope::Routed).then(|| Leases::new(Arc::clone(&begin))),
+        begin,
         stream,
         piece: vec![0; ROOM].into(),
         input: BytesMut::new(),
@@ -69,10 +80,10 @@ pub(super) async fn serve<P: Plugin>(slot: Slot<P>, scope: Scope, stream: impl A
 }
 
 /// A call's answer, ready to be written.
-struct Answer {
-    frame: Bytes,
-    message: Message,
-    result: Result<Bytes, CallError>,
+pub(super) struct Answer {
+    pub(super) frame: Bytes,
+    pub(super) message: Message,
+    pub(super) result: Result<Bytes, CallError>,
 }
 
 /// Calls the plugin.
@@ -94,33 +105,33 @@ async fn answered<P: Plugin>(slot: Slot<P>, scope: Scope, frame: Bytes, message:
 }
 
 impl Answer {
-    fn write(&self, out: &mut BytesMut) {
+    /// Appends it.
+    pub(super) fn write(&self, out: &mut BytesMut) {
+        self.write_as(self.message.sequence, out);
+    }
+
+    /// Appends it with another sequence number: that of a call which did not come over this connection.
+    fn write_as(&self, sequence: u32, out: &mut BytesMut) {
         let Self { frame, message, result } = self;
         let (bit, name) = (message.codec_bit(), message.name(frame));
         match result {
-            Ok(result) if wire::fits(name, result) => wire::answer(out, bit, message.sequence, name, result),
-            Ok(_) => wire::refuse(
-                out,
-                bit,
-                message.sequence,
-                name,
-                "rpc: the answer is too long for a frame",
-            ),
+            Ok(result) if wire::fits(name, result) => wire::answer(out, bit, sequence, name, result),
+            Ok(_) => wire::refuse(out, bit, sequence, name, "rpc: the answer is too long for a frame"),
             Err(error) => {
                 let text = error.text(&String::from_utf8_lossy(name));
-                wire::refuse(out, bit, message.sequence, name, &text);
+                wire::refuse(out, bit, sequence, name, &text);
             }
         }
     }
 }
 
 /// A call that waits.
-struct Waiting<F> {
+struct Waiting {
     sequence: u32,
-    call: Abortable<Pin<Box<F>>>,
+    call: Abortable<Call>,
 }
 
-impl<F: Future<Output = Answer>> Future for Waiting<F> {
+impl Future for Waiting {
     /// No answer if it has been dropped.
     type Output = (u32, Option<Answer>);
 
@@ -131,10 +142,11 @@ impl<F: Future<Output = Answer>> Future for Waiting<F> {
 }
 
 /// One connection.
-struct Connection<S, C, F> {
-    stream: S,
-    /// Begins a call.
-    call: C,
+struct Connection {
+    /// Connections that came over this one. Let go of before this one is closed: its end means that they are the supervisor's again.
+    leases: Option<Leases>,
+    stream: Quiet,
+    begin: Begin,
     /// What one read brings.
     piece: Box<[u8]>,
     /// What has arrived and is no whole frame yet.
@@ -143,22 +155,22 @@ struct Connection<S, C, F> {
     skip: usize,
     /// Answers that are not written yet.
     output: BytesMut,
-    waiting: FuturesUnordered<Waiting<F>>,
+    waiting: FuturesUnordered<Waiting>,
     /// Those that are dropped when their callers hang up, if the plugin wants that.
     droppable: Option<HashMap<u32, AbortHandle>>,
     /// The peer sends nothing more.
     ended: bool,
 }
 
-impl<S, C, F> Connection<S, C, F>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    C: Fn(Bytes, Message) -> F,
-    F: Future<Output = Answer>,
-{
+impl Connection {
     /// Does all that can be done now; ready at the end of the connection.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            while let Some(leases) = &mut self.leases
+                && let Poll::Ready(word) = leases.poll_over(cx)
+            {
+                self.take_back(word);
+            }
             while self.has_room()
                 && let Poll::Ready(Some((sequence, answer))) = Pin::new(&mut self.waiting).poll_next(cx)
             {
@@ -166,7 +178,7 @@ where
                     droppable.remove(&sequence);
                 }
                 match answer {
-                    Some(answer) => answer.write(&mut self.output),
+                    Some(answer) => answer.write_as(sequence, &mut self.output),
                     None => wire::refuse(
                         &mut self.output,
                         flag::RAW,
@@ -194,7 +206,10 @@ where
                 return Poll::Pending;
             }
             let mut piece = ReadBuf::new(&mut self.piece);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
+            let passed = ready!(self.stream.poll_receive(cx, &mut piece))?;
+            if let (Some(passed), Some(leases)) = (passed, &mut self.leases) {
+                leases.passed(passed);
+            }
             self.ended = piece.filled().is_empty();
             self.input.extend_from_slice(piece.filled());
         }
@@ -231,20 +246,13 @@ where
                         handle.abort();
                     }
                 }
+                Look::Whole(message) if self.take_lease(message) => {}
                 Look::Whole(message) => {
                     let frame = self.input.split_to(message.total).freeze();
-                    let mut call = Box::pin((self.call)(frame, message));
+                    let mut call = (self.begin)(frame, message);
                     match call.as_mut().poll(cx) {
                         Poll::Ready(answer) => answer.write(&mut self.output),
-                        Poll::Pending => {
-                            let (handle, registration) = AbortHandle::new_pair();
-                            let sequence = message.sequence;
-                            if let Some(droppable) = &mut self.droppable {
-                                droppable.insert(sequence, handle);
-                            }
-                            let call = Abortable::new(call, registration);
-                            self.waiting.push(Waiting { sequence, call });
-                        }
+                        Poll::Pending => self.wait(message.sequence, call),
                     }
                 }
             }
@@ -252,10 +260,52 @@ where
         Ok(false)
     }
 
+    /// Answers a call when it is complete.
+    fn wait(&mut self, sequence: u32, call: Call) {
+        let (handle, registration) = AbortHandle::new_pair();
+        if let Some(droppable) = &mut self.droppable {
+            droppable.insert(sequence, handle);
+        }
+        let call = Abortable::new(call, registration);
+        self.waiting.push(Waiting { sequence, call });
+    }
+
+    /// Takes the frame at hand if it is about a lease.
+    fn take_lease(&mut self, message: Message) -> bool {
+        let Some(leases) = &mut self.leases else { return false };
+        // No client's method is without a dot.
+        let name = message.name(&self.input);
+        if name.contains(&b'.') {
+            return false;
+        }
+        let is_one = match self.input.get(message.body()..message.total) {
+            Some(_) if name == BACK => {
+                leases.give_back(message.sequence);
+                true
+            }
+            Some(body) => leases.take(name, message.sequence, body),
+            None => false,
+        };
+        if is_one {
+            self.input.advance(message.total);
+        }
+        is_one
+    }
+
+    /// A lease is over: the supervisor is told, and gets the answer that is still to come as that of a call.
+    fn take_back(&mut self, Word { sequence, rest }: Word) {
+        wire::answer(&mut self.output, flag::RAW, sequence, BACK, b"");
+        match rest {
+            Rest::Nothing => {}
+            Rest::Answer(answer) => answer.write_as(sequence, &mut self.output),
+            Rest::Call(call) => self.wait(sequence, call),
+        }
+    }
+
     /// Writes until nothing is left; pending when the peer does not read.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         while !self.output.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+            match self.stream.poll_write_from(cx, &self.output) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => self.output.advance(written),
                 Poll::Ready(Err(error)) => return Err(error),

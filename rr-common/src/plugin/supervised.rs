@@ -64,6 +64,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
         pid: process::id(),
         socket: socket.display().to_string(),
         calls_socket: calls_socket.display().to_string(),
+        leases: true,
         ..RegisterRequest::default()
     };
     let mut link = Link::open(&control, registration.clone())

@@ -4,12 +4,17 @@
 //! directions wakes its thread for that: once more for each message. Here only reading is watched, and writing only while something
 //! is left to be written.
 
-use super::watch::watch;
+use super::{
+    pass::{self, Passed},
+    watch::watch,
+};
 use socket2::Socket;
 use std::{
     cell::RefCell,
     io::{self, Read, Write},
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::{
@@ -20,9 +25,11 @@ use tokio::{
 /// The connection.
 #[derive(Debug)]
 pub struct Quiet {
-    reading: AsyncFd<Socket>,
+    socket: Arc<Socket>,
+    /// None while it rests.
+    reading: RefCell<Option<AsyncFd<Arc<Socket>>>>,
     /// A copy of the descriptor, while the peer does not take what there is to write.
-    writing: RefCell<Option<AsyncFd<Socket>>>,
+    writing: RefCell<Option<AsyncFd<Arc<Socket>>>>,
 }
 
 impl Quiet {
@@ -44,26 +51,67 @@ impl Quiet {
     }
 
     fn new(socket: Socket) -> io::Result<Self> {
-        Ok(Self {
-            reading: watch(socket, Interest::READABLE)?,
+        let quiet = Self {
+            socket: Arc::new(socket),
+            reading: RefCell::default(),
             writing: RefCell::default(),
-        })
+        };
+        quiet.wake_up()?;
+        Ok(quiet)
+    }
+
+    /// Is not woken by anything any more: somebody else reads from the connection. Reading is never ready meanwhile.
+    pub fn rest(&self) {
+        self.reading.take();
+    }
+
+    /// Watches it again after a rest.
+    ///
+    /// # Errors
+    /// The runtime cannot watch it.
+    pub fn wake_up(&self) -> io::Result<()> {
+        *self.reading.borrow_mut() = Some(watch(Arc::clone(&self.socket), Interest::READABLE)?);
+        Ok(())
     }
 
     /// Reads what is there.
     pub fn poll_read_into(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut ready = ready!(self.reading.poll_read_ready(cx))?;
-            let room = buffer.initialize_unfilled();
+        self.poll_read_by(cx, buffer, |mut socket, room| {
             let size = room.len();
-            match (&mut self.reading.get_ref()).read(room) {
-                Ok(read) => {
+            socket.read(room).map(|read| (read, read < size, ()))
+        })
+    }
+
+    /// Reads what is there, and takes the descriptor that came with it.
+    pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Option<Passed>>> {
+        self.poll_read_by(cx, buffer, |socket, room| {
+            let (read, passed) = pass::receive(socket, room)?;
+            // Behind a descriptor a read ends early.
+            Ok((read, read < room.len() && passed.is_none(), passed))
+        })
+    }
+
+    /// `read` says how many bytes there were, whether that was all, and what came with them.
+    fn poll_read_by<T>(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        read: impl Fn(&Socket, &mut [u8]) -> io::Result<(usize, bool, T)>,
+    ) -> Poll<io::Result<T>> {
+        let reading = self.reading.borrow();
+        let Some(watched) = &*reading else {
+            return Poll::Pending;
+        };
+        loop {
+            let mut ready = ready!(watched.poll_read_ready(cx))?;
+            match read(&self.socket, buffer.initialize_unfilled()) {
+                Ok((length, all, with)) => {
                     // Less than there was room for was all that there is: no need to ask once more.
-                    if read < size {
+                    if all {
                         ready.clear_ready();
                     }
-                    buffer.advance(read);
-                    return Poll::Ready(Ok(()));
+                    buffer.advance(length);
+                    return Poll::Ready(Ok(with));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -72,12 +120,20 @@ impl Quiet {
         }
     }
 
+    /// Sends bytes, and the descriptor with the first of them, over a Unix socket.
+    ///
+    /// # Errors
+    /// The kernel's; `WouldBlock` when the peer takes nothing.
+    pub fn try_pass(&self, bytes: &[u8], descriptor: &impl AsFd) -> io::Result<usize> {
+        pass::send(&*self.socket, bytes, descriptor)
+    }
+
     /// Writes what the peer takes now.
     ///
     /// # Errors
     /// The kernel's; `WouldBlock` when the peer takes nothing.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&mut self.reading.get_ref()).write(bytes)
+        (&mut &*self.socket).write(bytes)
     }
 
     /// Writes as soon as the peer takes something.
@@ -98,12 +154,18 @@ impl Quiet {
             let watched = match &mut *writing {
                 Some(watched) => watched,
                 none => {
-                    let copy = self.reading.get_ref().try_clone()?;
-                    none.insert(watch(copy, Interest::WRITABLE)?)
+                    let copy = self.socket.try_clone()?;
+                    none.insert(watch(Arc::new(copy), Interest::WRITABLE)?)
                 }
             };
             ready!(watched.poll_write_ready(cx))?.clear_ready();
         }
+    }
+}
+
+impl AsFd for Quiet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -123,7 +185,7 @@ impl AsyncWrite for Quiet {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.reading.get_ref().shutdown(std::net::Shutdown::Write))
+        Poll::Ready(self.socket.shutdown(std::net::Shutdown::Write))
     }
 }
 

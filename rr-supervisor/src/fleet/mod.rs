@@ -22,7 +22,7 @@ use bytes::Bytes;
 use nix::unistd::Pid;
 use plugin::{Plugin, Process, Standing};
 pub(crate) use replace::Told;
-pub(crate) use roster::{Member, Roster, RosterWatch, State};
+pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
 use rr_common::{config::section::Restart, control::v1};
 use std::{
     sync::Arc,

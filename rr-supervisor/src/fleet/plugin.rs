@@ -1,6 +1,6 @@
 //! One plugin of the fleet: its life, and what we know of its running process.
 
-use super::{Member, State, Surroundings, replace::Told};
+use super::{Calls, Member, State, Surroundings, replace::Told};
 use crate::{
     control::{self, ConfigStream, Question},
     deadline, metrics,
@@ -87,7 +87,7 @@ pub(super) struct Process {
     /// Its own version, from its registration on.
     pub(super) version: String,
     /// Where it takes calls as frames, if it does.
-    pub(super) calls: Option<PathBuf>,
+    pub(super) calls: Option<Calls>,
     /// When it was started.
     pub(super) since: SystemTime,
     /// Kept open: its end tells the plugin that we are gone.
@@ -253,9 +253,10 @@ impl Plugin {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         process.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
         process.version = registration.plugin_version;
-        process.calls = Some(registration.calls_socket)
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from);
+        process.calls = (!registration.calls_socket.is_empty()).then(|| Calls {
+            path: registration.calls_socket.into(),
+            leases: registration.leases,
+        });
         process.prefixes = registration.rpc_prefixes;
         process.returns = registration.started;
         let configured = &self.entry.process.rpc_prefixes;

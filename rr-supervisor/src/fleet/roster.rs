@@ -37,9 +37,18 @@ pub(crate) struct Member {
     /// The way to its control socket; none before its registration.
     pub channel: Option<Channel>,
     /// Where it takes calls as frames, if it does.
-    pub calls: Option<PathBuf>,
+    pub calls: Option<Calls>,
     /// Its last deaths, oldest first.
     pub deaths: Vec<Death>,
+}
+
+/// Where a plugin takes calls as frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Calls {
+    /// Its socket.
+    pub path: PathBuf,
+    /// Clients' connections may be lent to it over this socket.
+    pub leases: bool,
 }
 
 /// Where in its life a plugin is.

@@ -3,14 +3,17 @@
 use super::{
     Gateway,
     intake::{Fate, Intake, Read, Take},
+    lease::Patience,
     outlet::Outlet,
+    plugin::Plugin,
+    route::Goal,
 };
 use rr_common::rpc::{
     Quiet,
     wire::{self, Message},
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io,
     rc::Rc,
@@ -23,12 +26,26 @@ const IN_FLIGHT: usize = 256;
 /// One connection, for those that answer its calls.
 #[derive(Debug)]
 pub(super) struct Client {
+    pub(super) stream: Rc<Quiet>,
     pub(super) outlet: Rc<Outlet>,
     in_flight: Cell<usize>,
     /// Its task waits until a call is answered.
     held: Cell<bool>,
     /// It sends nothing more, and goes when all is answered.
     ended: Cell<bool>,
+    place: RefCell<Place>,
+    patience: Cell<Patience>,
+}
+
+/// Who reads from a connection.
+#[derive(Debug)]
+enum Place {
+    /// Its task.
+    Here,
+    /// The plugin that it is lent to.
+    Lent,
+    /// Its task again, after the plugin had read these bytes.
+    Back(Vec<u8>),
 }
 
 /// Who called, and what the answer must say.
@@ -49,16 +66,20 @@ impl Client {
         let stream = Rc::new(stream);
         let outlet = Outlet::new(Rc::clone(&stream), Rc::clone(&gateway.load));
         let client = Rc::new(Self {
+            stream: Rc::clone(&stream),
             outlet: Rc::new(outlet),
             in_flight: Cell::new(0),
             held: Cell::new(false),
             ended: Cell::new(false),
+            place: RefCell::new(Place::Here),
+            patience: Cell::default(),
         });
         let mut intake = Intake::new(Rc::clone(&gateway.load));
         let mut take = Calls {
             gateway: Rc::clone(&gateway),
             client: Rc::clone(&client),
             full: None,
+            goes_to: None,
         };
         let served = poll_fn(|cx| client.poll(&mut intake, &mut take, &stream, cx)).await;
         client.outlet.fail();
@@ -71,7 +92,7 @@ impl Client {
     }
 
     fn poll(
-        &self,
+        self: &Rc<Self>,
         intake: &mut Intake,
         take: &mut Calls,
         stream: &Quiet,
@@ -81,6 +102,14 @@ impl Client {
         loop {
             if self.outlet.is_broken() {
                 return Poll::Ready(Ok(()));
+            }
+            match self.place.replace(Place::Here) {
+                Place::Here => {}
+                Place::Lent => {
+                    self.place.replace(Place::Lent);
+                    return Poll::Pending;
+                }
+                Place::Back(read) => intake.go_on(&read, take)?,
             }
             let flushed = self.outlet.poll_flush(cx)?;
             if self.ended.get() {
@@ -108,6 +137,10 @@ impl Client {
                 intake.take_rest(take)?;
                 continue;
             }
+            if self.patience.get().is_over() && self.in_flight.get() == 0 && flushed.is_ready() && intake.is_empty() {
+                self.lend(take);
+                continue;
+            }
             let gateway = Rc::clone(&take.gateway);
             let mut shared = gateway.buffer.borrow_mut();
             match std::task::ready!(intake.poll_read(stream, &mut shared, cx, take))? {
@@ -117,6 +150,47 @@ impl Client {
                     self.hang_up(&gateway);
                 }
             }
+        }
+    }
+
+    /// Lends the connection, between two calls, to the plugin that all its calls go to.
+    fn lend(self: &Rc<Self>, take: &Calls) {
+        let lent = match &take.goes_to {
+            Some((plugin, prefix)) if !take.gateway.is_stopping() => plugin.lend(self, prefix),
+            _ => false,
+        };
+        if lent {
+            self.stream.rest();
+            self.place.replace(Place::Lent);
+        } else {
+            self.has_served(0);
+        }
+    }
+
+    /// The connection was lent, and is ours again: the plugin has read these bytes, and begun none of the calls in them.
+    pub(super) fn came_back(&self, read: &[u8], calls: u32) {
+        self.has_served(calls);
+        self.place.replace(Place::Back(read.to_vec()));
+        match self.stream.wake_up() {
+            Ok(()) => self.outlet.wake_owner(),
+            Err(_) => self.outlet.fail(),
+        }
+    }
+
+    fn has_served(&self, calls: u32) {
+        let mut patience = self.patience.get();
+        patience.came_back(calls);
+        self.patience.set(patience);
+    }
+
+    /// One of its calls.
+    pub(super) fn caller(self: &Rc<Self>, frame: &[u8], message: Message) -> Caller {
+        self.in_flight.set(self.in_flight.get() + 1);
+        Caller {
+            client: Rc::clone(self),
+            sequence: message.sequence,
+            codec_bit: message.codec_bit(),
+            method: Method::from_slice(message.name(frame)),
         }
     }
 
@@ -170,17 +244,28 @@ struct Calls {
     client: Rc<Client>,
     /// The plugin that has to read before the next call is taken.
     full: Option<Rc<Outlet>>,
+    /// Where the last call went, and its prefix.
+    goes_to: Option<(Rc<Plugin>, Method)>,
 }
 
 impl Calls {
-    fn caller(&self, frame: &[u8], message: Message) -> Caller {
-        self.client.in_flight.set(self.client.in_flight.get() + 1);
-        Caller {
-            client: Rc::clone(&self.client),
-            sequence: message.sequence,
-            codec_bit: message.codec_bit(),
-            method: Method::from_slice(message.name(frame)),
+    /// Counts the calls in a row that go to one plugin.
+    fn count(&mut self, method: &str, goal: &Goal) {
+        let prefix = wire::split(method).map_or("", |(prefix, _)| prefix).as_bytes();
+        let last = self.goes_to.as_ref();
+        let (goes_on, next) = match goal {
+            Goal::Plugin(plugin) => {
+                let goes_on = last.is_some_and(|(last, before)| Rc::ptr_eq(last, plugin) && **before == *prefix);
+                (goes_on, Some(plugin))
+            }
+            _ => (false, None),
+        };
+        if !goes_on {
+            self.goes_to = next.map(|plugin| (Rc::clone(plugin), Method::from_slice(prefix)));
         }
+        let mut patience = self.client.patience.get();
+        patience.called(goes_on);
+        self.client.patience.set(patience);
     }
 }
 
@@ -193,7 +278,7 @@ impl Take for Calls {
         let method = match message.method(frame) {
             Ok(method) => method,
             Err(text) => {
-                self.caller(frame, message).refuse(&text);
+                self.client.caller(frame, message).refuse(&text);
                 return Fate::Done;
             }
         };
@@ -202,11 +287,12 @@ impl Take for Calls {
             self.full = Some(outlet);
             return Fate::Later;
         }
-        let caller = self.caller(frame, message);
+        self.count(method, &goal);
+        let caller = self.client.caller(frame, message);
         self.gateway.call(goal, caller, frame, message)
     }
 
     fn refuse(&mut self, start: &[u8], message: Message, text: &str) {
-        self.caller(start, message).refuse(text);
+        self.client.caller(start, message).refuse(text);
     }
 }

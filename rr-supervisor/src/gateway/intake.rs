@@ -98,6 +98,17 @@ impl Intake {
         Poll::Ready(Ok(Read::Some))
     }
 
+    /// Nothing of a frame is here, and nothing of one is awaited.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.skip == 0
+    }
+
+    /// Goes on where somebody else has stopped who had read these bytes.
+    pub(super) fn go_on(&mut self, read: &[u8], take: &mut impl Take) -> io::Result<()> {
+        self.rest.extend_from_slice(read);
+        self.take_rest(take)
+    }
+
     /// Takes what was left for later.
     pub(super) fn take_rest(&mut self, take: &mut impl Take) -> io::Result<()> {
         let mut rest = std::mem::take(&mut self.rest);

@@ -5,6 +5,7 @@
 //! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out; [`load`]: how much waits in all of them
 //! - [`route`]: from a method's name to whoever answers it
 //! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process
+//! - [`lease`]: a client's connection in the hands of a plugin
 //! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first;
 //!   [`missing`]: what there would be with a program that is not installed
 //!
@@ -16,6 +17,7 @@
 mod accept;
 mod client;
 mod intake;
+mod lease;
 mod link;
 mod load;
 mod local;

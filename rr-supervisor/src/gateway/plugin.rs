@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     control::Question,
-    fleet::{Member, Roster, RosterWatch, State},
+    fleet::{Calls, Member, Roster, RosterWatch, State},
 };
 use rr_common::{
     control::{MAX_MESSAGE, v1},
@@ -22,7 +22,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -182,9 +182,26 @@ impl Plugin {
         self.more.notify_one();
     }
 
+    /// Lends a connection to it, all of whose calls have this prefix; false if it takes none now.
+    pub(super) fn lend(&self, client: &Rc<Client>, prefix: &[u8]) -> bool {
+        match &*self.way.borrow() {
+            Way::Frames(link) => link.lend(client, prefix),
+            _ => false,
+        }
+    }
+
+    /// Takes the connections back that are lent to it; returns when that is done, or when its process has ended. Calls that come
+    /// after this go the usual way, until a connection is lent again.
+    pub(super) async fn take_back(&self) {
+        let way = self.way.borrow().clone();
+        if let Way::Frames(link) = way {
+            link.take_back().await;
+        }
+    }
+
     /// Follows the plugin's life, and keeps the way to it open.
     pub(super) async fn keep(self: Rc<Self>, gateway: Rc<Gateway>, mut roster: RosterWatch) {
-        let mut lost: Option<(PathBuf, Instant)> = None;
+        let mut lost: Option<(Calls, Instant)> = None;
         loop {
             let mut retry = false;
             let next = {
@@ -192,17 +209,19 @@ impl Plugin {
                 self.look(&roster)
             };
             match next {
-                Some(Target::Socket(path)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &path)) => retry = true,
-                Some(Target::Socket(path)) => match connect(&path).await {
+                Some(Target::Socket(calls)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &calls)) => {
+                    retry = true
+                }
+                Some(Target::Socket(calls)) => match connect(&calls.path).await {
                     Ok(stream) => {
-                        let link = Link::new(stream, &gateway.load);
+                        let link = Link::new(stream, &gateway.load, calls.leases);
                         self.open(&gateway, Way::Frames(Rc::clone(&link)));
                         let text = format!("rpc: the plugin {} has ended before it answered", self.name);
                         let closed = link.serve(&gateway, &text);
                         closed.await;
                         *self.way.borrow_mut() = Way::None;
                         // Most likely the process is ending, and the next picture says so.
-                        lost = Some((path, Instant::now()));
+                        lost = Some((calls, Instant::now()));
                         continue;
                     }
                     Err(_) => retry = true,
@@ -229,7 +248,7 @@ impl Plugin {
         self.outlook.set(Outlook::of(member, roster.stopping));
         let member = member.filter(|member| matches!(member.state, State::Running | State::Stopping))?;
         match &member.calls {
-            Some(path) => Some(Target::Socket(path.clone())),
+            Some(calls) => Some(Target::Socket(calls.clone())),
             None => member.channel.clone().map(Target::Channel),
         }
     }
@@ -273,13 +292,13 @@ impl Plugin {
 
 /// Where a running plugin takes calls.
 enum Target {
-    Socket(PathBuf),
+    Socket(Calls),
     Channel(Channel),
 }
 
 /// Whether this connection ended just now: a process that is about to end would let us in once more, and answer nothing.
-fn is_recent((lost, when): &(PathBuf, Instant), path: &Path) -> bool {
-    lost == path && when.elapsed() < RETRY
+fn is_recent((lost, when): &(Calls, Instant), calls: &Calls) -> bool {
+    lost == calls && when.elapsed() < RETRY
 }
 
 async fn connect(path: &Path) -> io::Result<Quiet> {

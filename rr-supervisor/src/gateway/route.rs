@@ -18,7 +18,7 @@ use rr_common::rpc::{
     wire::{self, Message},
 };
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -35,6 +35,8 @@ pub(super) struct Gateway {
     pub(super) load: Rc<Load>,
     pub(super) questions: mpsc::Sender<Question>,
     locals: Locals,
+    /// The server stops: no connection is lent any more.
+    stopping: Cell<bool>,
     /// By prefix; a handful, so that a look through them is as fast as any table.
     plugins: RefCell<Vec<(String, Rc<Plugin>)>>,
 }
@@ -67,6 +69,7 @@ impl Gateway {
             load: Rc::default(),
             questions,
             locals,
+            stopping: Cell::new(false),
             plugins: RefCell::default(),
         }
     }
@@ -97,6 +100,24 @@ impl Gateway {
         Fate::Done
     }
 
+    /// The server stops, or is about to be replaced: no connection is lent any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Takes all lent connections back; returns when that is done. A plugin that does not hear keeps it waiting.
+    pub(super) async fn take_all_back(&self) {
+        let plugins: Vec<_> = self
+            .plugins
+            .borrow()
+            .iter()
+            .map(|(_, plugin)| Rc::clone(plugin))
+            .collect();
+        for plugin in plugins {
+            plugin.take_back().await;
+        }
+    }
+
     /// Tells the plugins that a client has hung up.
     pub(super) fn hung_up(&self, client: &Client) {
         for (_, plugin) in &*self.plugins.borrow() {
@@ -116,7 +137,17 @@ impl Gateway {
                     tokio::task::spawn_local(plugin.keep(Rc::clone(&self), roster.clone()));
                 }
             }
-            *self.plugins.borrow_mut() = table(&picture, &known);
+            let before = self.plugins.replace(table(&picture, &known));
+            for (prefix, plugin) in before {
+                let stays = matches!(self.route(&format!("{prefix}.")), Goal::Plugin(now) if Rc::ptr_eq(&now, &plugin));
+                if !stays {
+                    tokio::task::spawn_local(async move { plugin.take_back().await });
+                }
+            }
+            if picture.stopping && !self.stopping.replace(true) {
+                let gateway = Rc::clone(&self);
+                tokio::task::spawn_local(async move { gateway.take_all_back().await });
+            }
             if roster.changed().await.is_err() {
                 return;
             }
