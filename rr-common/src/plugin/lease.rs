@@ -34,6 +34,9 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+/// Leases that are over and not told yet. The supervisor has at most a page of them.
+const WORDS: usize = 1024;
+
 /// Begins a call.
 pub(super) type Begin = Arc<dyn Fn(Bytes, Message) -> Call + Send + Sync>;
 
@@ -63,13 +66,13 @@ pub(super) struct Leases {
     passed: VecDeque<Passed>,
     /// Ends a lease, also by being dropped.
     held: HashMap<u32, oneshot::Sender<()>>,
-    words: mpsc::UnboundedSender<Word>,
-    said: mpsc::UnboundedReceiver<Word>,
+    words: mpsc::Sender<Word>,
+    said: mpsc::Receiver<Word>,
 }
 
 impl Leases {
     pub(super) fn new(begin: Begin) -> Self {
-        let (words, said) = mpsc::unbounded_channel();
+        let (words, said) = mpsc::channel(WORDS);
         Self {
             begin,
             page: None,
@@ -133,7 +136,8 @@ impl Leases {
     }
 
     fn say(&self, sequence: u32, rest: Rest) {
-        let _ = self.words.send(Word { sequence, rest });
+        // There are fewer leases than room for words.
+        let _ = self.words.try_send(Word { sequence, rest });
     }
 
     fn serve(&mut self, sequence: u32, mut lent: Lent) {
@@ -144,7 +148,7 @@ impl Leases {
             let rest = poll_fn(|cx| lent.poll(&mut recall, cx)).await;
             // First of all it must not be watched any more.
             drop(lent);
-            let _ = words.send(Word { sequence, rest });
+            let _ = words.send(Word { sequence, rest }).await;
         });
     }
 }

@@ -89,7 +89,7 @@ pub struct Damaged;
 impl State {
     /// As the word.
     pub fn to_word(self) -> u64 {
-        u64::from(self.calls) << 32 | (self.answer as u64 & 0xFFFF_FFF) << 4 | self.phase as u64
+        u64::from(self.calls) << 32 | (self.answer as u64 & 0x0FFF_FFFF) << 4 | self.phase as u64
     }
 
     /// From the word.
@@ -105,7 +105,7 @@ impl State {
         };
         Ok(Self {
             phase,
-            answer: (word >> 4 & 0xFFFF_FFF) as usize,
+            answer: (word >> 4 & 0x0FFF_FFFF) as usize,
             calls: (word >> 32) as u32,
         })
     }
