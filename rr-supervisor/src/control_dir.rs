@@ -4,6 +4,7 @@
 //! not their ports (as Laravel Octane starts them) stay apart, and a second one of the same kind is refused. A lock on
 //! a file inside says that somebody lives there; the kernel lets go of it however that one ends.
 
+use crate::adopt::memory;
 use nix::unistd::Uid;
 use rr_common::{
     config::{Config, section::Control},
@@ -110,6 +111,19 @@ impl ControlDir {
         self.path.join(RPC_SOCKET)
     }
 
+    /// The plugins' sockets of a kind in it: `PLUGIN.PID.KIND.sock`, or without a kind their own ones.
+    pub(crate) fn sockets(&self, kind: &str) -> Vec<PathBuf> {
+        let is_of_kind = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let parts: Vec<&str> = name.split('.').skip(2).collect();
+            match kind {
+                "" => parts == ["sock"],
+                kind => parts == [kind, "sock"],
+            }
+        };
+        sockets(&self.path).into_iter().filter(is_of_kind).collect()
+    }
+
     /// A directory inside for a plugin that runs under another user, who must be able to make its socket there.
     ///
     /// # Errors
@@ -154,7 +168,8 @@ impl ControlDir {
                 continue;
             }
             access.protect(&path, true).map_err(io)?;
-            remove_sockets(&path);
+            // Those of plugins that serve on are theirs until they are adopted.
+            remove_dead_sockets(&path);
             return Ok(Self { path, _lock: lock });
         }
         Err(ControlDirError::Taken(path))
@@ -163,7 +178,13 @@ impl ControlDir {
 
 impl Drop for ControlDir {
     fn drop(&mut self) {
-        remove_sockets(&self.path);
+        for own in [self.socket(), self.rpc_socket()] {
+            let _ = fs::remove_file(own);
+        }
+        remove_dead_sockets(&self.path);
+        if sockets(&self.path).is_empty() {
+            let _ = fs::remove_file(self.path.join(memory::FILE));
+        }
         let _ = fs::remove_file(self.path.join(LOCK));
         let _ = fs::remove_dir(&self.path);
     }
@@ -251,7 +272,8 @@ fn remove_stale(parent: &Path, own: &str) {
             continue;
         };
         if lock.try_lock().is_ok() && !has_live_socket(&path) {
-            remove_sockets(&path);
+            remove_dead_sockets(&path);
+            let _ = fs::remove_file(path.join(memory::FILE));
             let _ = fs::remove_file(path.join(LOCK));
             let _ = fs::remove_dir(&path);
         }
@@ -278,10 +300,12 @@ fn has_live_socket(dir: &Path) -> bool {
     sockets(dir).iter().any(|socket| UnixStream::connect(socket).is_ok())
 }
 
-/// Removes all sockets, and the users' directories when nothing else is in them.
-fn remove_sockets(dir: &Path) {
+/// Removes the sockets at which nobody listens, and the users' directories when nothing else is in them.
+fn remove_dead_sockets(dir: &Path) {
     for socket in sockets(dir) {
-        let _ = fs::remove_file(&socket);
+        if UnixStream::connect(&socket).is_err() {
+            let _ = fs::remove_file(&socket);
+        }
     }
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

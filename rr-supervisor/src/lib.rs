@@ -10,6 +10,7 @@
 //! - [`status`]: health and readiness
 //! - [`messages`]: the protobuf messages of the RPC methods
 //! - [`operate`]: `informer.*`, `resetter.*`, `supervisor.Plugins`: what operators and the command line ask
+//! - [`adopt`]: what a supervisor before us has left behind
 //! - [`app_log`]: `app.*`: log lines of PHP applications
 //! - [`plugins`]: which there are, the life of each as plain data, how one is started
 //! - [`control`]: our side of the contract `rr.control.v1`
@@ -22,6 +23,7 @@
 //! - [`watch`]: files change, and workers are made anew (development)
 //! - [`on_init`], [`deadline`], [`notify`], [`pid_file`], [`logs`]: as named
 
+mod adopt;
 mod app_log;
 mod cli;
 mod control;

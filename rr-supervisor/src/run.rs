@@ -4,6 +4,7 @@
 //! limit. [`Order`] then looks at the fleet and decides what comes next.
 
 use crate::{
+    adopt::memory::Memory,
     control::Question,
     deadline,
     fleet::{Fleet, Loss},
@@ -94,6 +95,8 @@ pub(crate) struct Run {
     pub questions: mpsc::Receiver<Question>,
     /// The end of every child.
     pub reaper: Reaper,
+    /// What the next supervisor should know.
+    pub memory: Memory,
     /// Signals that mean stop.
     pub signals: Signals,
     /// The service manager.
@@ -120,6 +123,7 @@ impl Run {
             }
             match order.next(&mut self, now) {
                 Some(Next::Ready) => {
+                    self.fleet.renew_adopted(Instant::now());
                     if let Err(error) = self.systemd.ready() {
                         tracing::warn!(target: "supervisor", %error, "sdnotify failed");
                     }
@@ -139,6 +143,7 @@ impl Run {
             }
             self.fleet.publish();
             self.fleet.show(&mut self.systemd);
+            self.remember();
             let wake = self.fleet.wake().into_iter().chain(self.services.wake()).min();
             tokio::select! {
                 () = self.reaper.wait() => {
@@ -170,6 +175,15 @@ impl Run {
                 () = until(wake) => {}
             }
         }
+    }
+
+    /// Keeps what the next supervisor should know.
+    fn remember(&self) {
+        self.memory.change(|facts| {
+            facts.starts = self.fleet.starts();
+            facts.services = self.services.created();
+        });
+        self.memory.save();
     }
 
     /// A child has ended.

@@ -1,6 +1,7 @@
 //! `serve` and `up`: from the configuration to the exit code.
 
 use crate::{
+    adopt::{self, Left, memory::Memory},
     control,
     control_dir::{self, ControlDir, ControlDirError, Identity},
     debug,
@@ -146,12 +147,14 @@ pub(crate) async fn serve(
     let sockets = Sockets::new(options.inherited.sockets);
     let notify = Notify::from_env();
     let prepared = tokio::select! {
-        prepared = prepare(&loaded, options.file, &entries, &sockets, &notify, &mut reaper) => prepared.map(Some),
+        prepared = prepare(&loaded, options.file, &entries, &sockets, &notify, &log, &mut reaper) => prepared.map(Some),
         () = signals.next() => Ok(None),
     };
     let Prepared {
         control_dir,
         access,
+        left,
+        memory,
         rpc,
         status,
         metrics,
@@ -188,9 +191,11 @@ pub(crate) async fn serve(
     let fail_fast = section.start == StartPolicy::FailFast;
     let entries = entries.into_iter().map(patient).collect();
     let grace = loaded.config.endure.grace_period.get();
-    let fleet = Fleet::new(entries, &json, &section.restart, grace, surroundings, fail_fast);
+    let mut fleet = Fleet::new(entries, &json, &section.restart, grace, surroundings, fail_fast);
     let sections = loaded.config.service.as_ref();
-    let (services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
+    fleet.adopt(left, &memory.facts().starts, Instant::now());
+    let (mut services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
+    services.recall(memory.facts().services);
     let service_rpc = sections.map(|_| rpc);
     let mut rpc_thread = RpcThread::start()?;
     let means = Means {
@@ -210,7 +215,8 @@ pub(crate) async fn serve(
         locals.add(StatusRpc(status));
     }
     if let Some((registry, listener)) = metrics {
-        let metrics = Arc::new(Metrics::new(registry, ledger, fleet.roster()));
+        let metrics = Metrics::new(registry, ledger, fleet.roster()).remember(memory.clone());
+        let metrics = Arc::new(metrics);
         metrics::serve(metrics.clone(), listener, rpc_thread.handle())?;
         locals.add(metrics::Calls(metrics));
     }
@@ -238,6 +244,7 @@ pub(crate) async fn serve(
         services,
         questions,
         reaper,
+        memory,
         signals,
         systemd,
         grace,
@@ -276,6 +283,9 @@ fn serves_by_itself(config: &Config) -> bool {
 struct Prepared {
     control_dir: ControlDir,
     access: Access,
+    /// What a supervisor before us has left.
+    left: Left,
+    memory: Memory,
     /// `rpc.listen`.
     rpc: Option<Port>,
     /// The socket of `status.address`.
@@ -291,6 +301,7 @@ async fn prepare(
     entries: &[catalog::Entry],
     sockets: &Sockets,
     notify: &Notify,
+    log: &ServerLog,
     reaper: &mut Reaper,
 ) -> Result<Prepared, ServeError> {
     let control = &loaded.config.supervisor.control;
@@ -307,6 +318,9 @@ async fn prepare(
         addresses: &addresses,
     };
     let control_dir = ControlDir::open(control, &identity, &access)?;
+    let mut left = adopt::search(&control_dir, entries, log);
+    let memory = Memory::open(control_dir.path(), !left.plugins.is_empty());
+    sockets.inherit(std::mem::take(&mut left.sockets));
     for entry in entries {
         // Bound now, before anything else is done: a taken port is the most common mistake.
         sockets.of(&entry.addresses).map_err(|error| ServeError::Listen {
@@ -347,6 +361,8 @@ async fn prepare(
         Ok::<_, ServeError>(Port::new(section, listener)?)
     });
     let rpc = rpc.transpose()?;
+    sockets.close_unclaimed();
+    left.wait(loaded.config.endure.grace_period.get()).await;
     let server = loaded.config.server.as_ref();
     if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
         // systemd counts the start from here on, and this may take its time.
@@ -363,6 +379,8 @@ async fn prepare(
     Ok(Prepared {
         control_dir,
         access,
+        left,
+        memory,
         rpc,
         status,
         metrics,

@@ -70,6 +70,16 @@ impl Sockets {
         self.listeners.take(address).map_err(failed)
     }
 
+    /// Holds the sockets of a supervisor before us as well.
+    pub(crate) fn inherit(&self, sockets: Vec<OwnedFd>) {
+        self.listeners.inherit(sockets);
+    }
+
+    /// Lets go of those among them that the configuration does not name any more.
+    pub(crate) fn close_unclaimed(&self) {
+        self.listeners.close_unclaimed();
+    }
+
     /// Where a plugin listens in fact, for people to read.
     pub(crate) fn shown(&self, listen: &Listen) -> String {
         let address = self

@@ -22,6 +22,7 @@
  *   /crc              an answer with a broken CRC      /stubborn?s=    ignores SIGTERM and sleeps
  *   /replace          asks to be replaced unless it is this process's first request
  *   /retire           answers, then asks to be retired /memory?mb=     keeps that much memory from now on
+ *   /rpc?method=&argument=   calls the server over a connection that is never made anew; 500 if that fails
  *
  * Arguments change the process's life:
  *   --boot-sleep=MS --boot-exit=CODE --boot-echo=TEXT --boot-error=TEXT (to stderr) --boot-throw
@@ -130,6 +131,7 @@ while (($frame = $relay->read()) !== null) {
         '/stubborn' => [pcntl_signal(SIGTERM, SIG_IGN), sleep((int) $query['s']), $relay->write($ok('woke'))],
         '/replace' => $relay->write($count > 1 ? Wire\answer('{"stop":true}', '') : $ok((string) getmypid())),
         '/retire' => [$relay->write($ok((string) getmypid())), $relay->write(Wire\answer('{"stop":true}', ''))],
+        '/rpc' => $relay->write(remote($query['method'], $query['argument'] ?? 'null')),
         '/memory' => [$kept[] = str_repeat('m', (int) $query['mb'] << 20), $relay->write($ok('kept'))],
         default => $relay->write(Wire\answer(Wire\response(404), 'no such path')),
     };
@@ -195,4 +197,21 @@ function stream(Relay $relay, array $query): void
         usleep((int) ($query['ms'] ?? 0) * 1000);
     }
     $relay->write(Wire\answer('', ''));
+}
+
+/** A call over this worker's one connection, which is never made anew: after an error of it every call fails. */
+function remote(string $method, string $argument): string
+{
+    static $client = null, $broken = null;
+    require_once __DIR__ . '/../../php/autoload.php';
+    try {
+        $broken === null || throw new RuntimeException("lost before: $broken");
+        $client ??= Rr\Rpc\Client::fromEnvironment();
+        return Wire\answer(Wire\response(200), json_encode($client->call($method, json_decode($argument, true))));
+    } catch (Rr\Exception\RpcException $refused) {
+        return Wire\answer(Wire\response(500), $refused->getMessage());
+    } catch (Throwable $lost) {
+        $broken ??= $lost->getMessage();
+        return Wire\answer(Wire\response(500), $lost->getMessage());
+    }
 }

@@ -1,13 +1,28 @@
 //! Processes that we have not started become plugins' processes. From their registration on they are asked and stopped like those
 //! of our own.
 
-use super::{Fleet, plugin::Process};
-use crate::plugins::{
-    foreign::Foreign,
-    lifecycle::{Event, Exit},
+use super::{
+    Fleet,
+    plugin::{Adopted, Process},
+};
+use crate::{
+    adopt::{Found, Left},
+    plugins::{
+        foreign::Foreign,
+        lifecycle::{Event, Exit},
+    },
 };
 use nix::unistd::Pid;
-use std::{io, time::Instant};
+use rr_common::control::v1::{ResetRequest, plugin_client::PluginClient};
+use std::{
+    collections::BTreeMap,
+    io,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How long an adopted process may take to register: it looks for us many times a second.
+const RETURN: Duration = Duration::from_secs(10);
 
 impl Fleet {
     /// A process that we do not know registers: the attached plugin of that name, if there is one without a process.
@@ -50,5 +65,88 @@ impl Fleet {
         let mut process = Process::new(pid);
         process.foreign = Some(foreign);
         Ok(process)
+    }
+
+    /// The plugins of a supervisor before us are ours from now on, and so is what they have kept.
+    pub(crate) fn adopt(&mut self, left: Left, starts: &BTreeMap<String, u64>, now: Instant) {
+        for plugin in &mut self.plugins {
+            plugin.starts = starts.get(&plugin.entry.name).copied().unwrap_or_default();
+        }
+        for (name, state) in left.states {
+            if let Some(index) = self.plugins.iter().position(|plugin| plugin.entry.name == name) {
+                self.plugins[index].state = Some(state);
+            }
+        }
+        for found in left.plugins {
+            let is = |plugin: &super::Plugin| plugin.entry.name == found.name;
+            let Some(index) = self.plugins.iter().position(is) else {
+                continue;
+            };
+            let Found {
+                name,
+                version,
+                pid,
+                state,
+                connection,
+            } = found;
+            if state.is_some() {
+                self.plugins[index].state = state;
+            }
+            // One that has ended since is started like all others.
+            let Ok(mut process) = self.foreign(pid) else { continue };
+            process.version = version;
+            process.adopted = Some(Adopted {
+                connection: Some(connection),
+                outdated: false,
+            });
+            tracing::info!(target: "supervisor", plugin = name, pid = pid.as_raw(), "adopted");
+            let known = self.plugins[index].starts;
+            self.arrive(index, process, now + RETURN, now);
+            self.plugins[index].starts = known.max(1);
+            // Wanted: if it dies one of ours takes its place.
+            self.tell(index, Event::Start, now);
+        }
+    }
+
+    /// All adopted processes have registered: those that run with another configuration are replaced, and the workers of the others,
+    /// whose connections for RPC have died with the supervisor before, one plugin after the other.
+    pub(crate) fn renew_adopted(&mut self, now: Instant) {
+        let mut stale = Vec::new();
+        let mut outdated = Vec::new();
+        for plugin in &mut self.plugins {
+            let name = plugin.entry.name.clone();
+            let Some(process) = &mut plugin.process else { continue };
+            match (process.adopted.take(), &process.channel) {
+                (Some(adopted), _) if adopted.outdated && !plugin.entry.attached => outdated.push(name),
+                (Some(_), Some(channel)) => stale.push((name, channel.clone())),
+                _ => {}
+            }
+        }
+        for name in outdated {
+            tracing::info!(target: "supervisor", plugin = name, "adopted with another configuration: it is replaced");
+            let (told, hears) = oneshot::channel();
+            self.upgrade(&name, None, told, now);
+            tokio::spawn(async move {
+                if let Ok(Err(reason)) = hears.await {
+                    tracing::error!(target: "supervisor", plugin = name, "it serves on with its old configuration: {reason}");
+                }
+            });
+        }
+        tokio::spawn(async move {
+            for (name, channel) in stale {
+                let request = ResetRequest { pool: String::new() };
+                if let Err(error) = PluginClient::new(channel).reset(request).await {
+                    tracing::warn!(target: "supervisor", plugin = name, "the workers were not replaced: {}", error.message());
+                }
+            }
+        });
+    }
+
+    /// How many processes of each plugin have been started.
+    pub(crate) fn starts(&self) -> BTreeMap<String, u64> {
+        let serving = self.plugins.iter().filter(|plugin| plugin.is_serving());
+        serving
+            .map(|plugin| (plugin.entry.name.clone(), plugin.starts))
+            .collect()
     }
 }

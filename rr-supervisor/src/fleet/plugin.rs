@@ -23,7 +23,7 @@ use nix::{
 use rr_common::control::v1::RegisterRequest;
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
@@ -96,8 +96,19 @@ pub(super) struct Process {
     pub(super) refusal: Option<String>,
     /// It was ready before it registered with us: it comes from a supervisor that is gone.
     pub(super) returns: bool,
+    /// A predecessor of ours has started it.
+    pub(super) adopted: Option<Adopted>,
     /// The way to its end and to signals, if it is no child of ours.
     pub(super) foreign: Option<Foreign>,
+}
+
+/// What there is to do about an adopted process.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    /// As long as this is open it waits for us to accept its registration.
+    pub(super) connection: Option<UnixStream>,
+    /// It runs with another configuration than ours.
+    pub(super) outdated: bool,
 }
 
 impl Process {
@@ -113,6 +124,7 @@ impl Process {
             config: None,
             refusal: None,
             returns: false,
+            adopted: None,
             foreign: None,
         }
     }
@@ -259,6 +271,10 @@ impl Plugin {
         });
         process.prefixes = registration.rpc_prefixes;
         process.returns = registration.started;
+        if let Some(adopted) = &mut process.adopted {
+            adopted.connection = None;
+            adopted.outdated = registration.config != self.config;
+        }
         let configured = &self.entry.process.rpc_prefixes;
         process.prefixes.extend(configured.iter().cloned());
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::{error::DeclareError, quantile::Objective};
 use rr_common::{config::section, telemetry::metrics::Kind};
+use serde::{Deserialize, Serialize};
 
 /// The buckets of a histogram that names none: Prometheus' own.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -13,7 +14,8 @@ const MOST_OBJECTIVES: usize = 32;
 const LONGEST_TEXT: usize = 4096;
 
 /// A collector as it is declared.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Declaration {
     pub name: String,
     pub namespace: String,

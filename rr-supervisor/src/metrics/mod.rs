@@ -20,11 +20,13 @@ mod summary;
 mod tests;
 
 pub(crate) use carried::Ledger;
+pub(crate) use declaration::Declaration;
 pub(crate) use page::last_words;
 pub(crate) use registry::Registry;
 pub(crate) use rpc::Calls;
 
 use crate::{
+    adopt::memory::Memory,
     endpoint::{self, Limits, Page},
     fleet::RosterWatch,
 };
@@ -33,6 +35,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 use tokio::runtime::Handle;
 
@@ -42,6 +45,8 @@ pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     ledger: Ledger,
     roster: RosterWatch,
+    /// What is declared is kept for the next supervisor.
+    memory: Option<Memory>,
     /// What the log was told to be wrong, by plugin.
     told: Mutex<HashMap<String, String>>,
 }
@@ -53,7 +58,27 @@ impl Metrics {
             registry: Mutex::new(registry),
             ledger,
             roster,
+            memory: None,
             told: Mutex::default(),
+        }
+    }
+
+    /// Declares what a supervisor before us was told, and keeps what is declared from now on.
+    pub(crate) fn remember(mut self, memory: Memory) -> Self {
+        for declaration in &memory.facts().metrics {
+            // What the configuration declares by now is declared.
+            let _ = self.registry().declare(declaration, Instant::now());
+        }
+        self.memory = Some(memory);
+        self
+    }
+
+    /// Changes what is kept. The file is small and in memory on most systems, and declarations are rare: it is written at once.
+    fn keep(&self, change: impl FnOnce(&mut Vec<Declaration>)) {
+        if let Some(memory) = &self.memory
+            && memory.change(|facts| change(&mut facts.metrics))
+        {
+            memory.save();
         }
     }
 

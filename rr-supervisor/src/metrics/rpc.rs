@@ -38,6 +38,7 @@ impl Calls {
                 let name: String = decode(codec, body)?;
                 let unregistered = self.0.registry().unregister(&name);
                 unregistered.map_err(|error| failed("unregister", &error))?;
+                self.0.keep(|metrics| metrics.retain(|metric| metric.name != name));
                 yes(codec)
             }
             _ => Err(CallError::NoMethod),
@@ -56,7 +57,9 @@ impl Calls {
     fn declare(&self, codec: Codec, body: &[u8]) -> Result<Bytes, CallError> {
         let declaration: Declaration = decode::<NamedCollector>(codec, body)?.into();
         let declared = self.0.registry().declare(&declaration, Instant::now());
-        if declared.map_err(|error| failed("declare", &error))? == Declared::Known {
+        if declared.map_err(|error| failed("declare", &error))? == Declared::New {
+            self.0.keep(|metrics| metrics.push(declaration));
+        } else {
             let Declaration {
                 name, kind, namespace, ..
             } = declaration;

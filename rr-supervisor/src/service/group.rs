@@ -25,6 +25,8 @@ pub(super) struct Group {
     members: Vec<Member>,
     /// It goes when its last process has gone.
     pub(super) leaving: bool,
+    /// By a call; others are of the configuration.
+    pub(super) created: bool,
     pub(super) waiters: Vec<Waiter>,
 }
 
@@ -77,6 +79,7 @@ impl Group {
             members: (0..spec.processes).map(member).collect(),
             spec,
             leaving: false,
+            created: false,
             waiters: Vec::new(),
         }
     }

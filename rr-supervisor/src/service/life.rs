@@ -9,6 +9,7 @@
 //! ```
 
 use crate::plugins::lifecycle::Exit;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 /// A process that failed within that time of its start was of no use.
@@ -24,7 +25,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the configuration says about a process's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rules {
     /// The longest run; then it is killed.
     pub exec_timeout: Option<Duration>,

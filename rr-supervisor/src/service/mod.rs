@@ -109,7 +109,24 @@ impl Services {
         Ok((services, ServiceRpc::new(ordering)))
     }
 
-    /// Starts those of the configuration.
+    /// Those that were made by calls, before the supervisor that did so was killed; they start with those of the configuration.
+    pub(crate) fn recall(&mut self, specs: Vec<Spec>) {
+        for spec in specs {
+            if !self.groups.iter().any(|group| group.spec.name == spec.name) {
+                let mut group = Group::new(spec);
+                group.created = true;
+                self.groups.push(group);
+            }
+        }
+    }
+
+    /// Those that were made by calls.
+    pub(crate) fn created(&self) -> Vec<Spec> {
+        let created = self.groups.iter().filter(|group| group.created && !group.leaving);
+        created.map(|group| group.spec.clone()).collect()
+    }
+
+    /// Starts those that there are.
     pub(crate) fn start(&mut self, now: Instant) {
         for group in &mut self.groups {
             if let Err(error) = group.tell(Event::Start, &mut self.around, now) {
@@ -219,6 +236,7 @@ impl Services {
             return drop(answer.send(Err(STOPPING.into())));
         }
         let mut group = Group::new(spec);
+        group.created = true;
         let started = group.tell(Event::Start, &mut self.around, now);
         if started.is_err() {
             // All or nothing: those that were started go again.

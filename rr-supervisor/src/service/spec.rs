@@ -3,6 +3,7 @@
 use super::life::Rules;
 use crate::messages::service::Create;
 use rr_common::config::{CommandLine, expand_env, section};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The most processes of one service; far more than anybody wants, and fewer than would hurt.
@@ -12,7 +13,7 @@ const MOST_PROCESSES: u64 = 1000;
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spec {
     /// Its name.
     pub(super) name: String,
@@ -92,6 +93,20 @@ impl Spec {
             name: create.name,
         };
         spec.checked()
+    }
+
+    /// Any one.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    pub(crate) fn sample() -> Self {
+        Self::configured(
+            "sample",
+            &section::Service {
+                command: CommandLine::split("sleep 1"),
+                ..section::Service::default()
+            },
+        )
+        .unwrap()
     }
 
     /// The command as one would type it.

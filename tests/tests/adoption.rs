@@ -1,0 +1,203 @@
+//! The supervisor is killed; its plugins serve on, and the next supervisor adopts them.
+#![allow(clippy::unwrap_used)]
+
+use nix::sys::signal::Signal;
+use rr_tests::{
+    Room, Rpc, Server, bin, eventually,
+    load::Load,
+    process,
+    room::free_port,
+    rpc_place::local,
+    server::{http_config, merge},
+    standin,
+    wait::SOON,
+};
+use serde_json::{Value, json};
+use std::{collections::HashSet, process::Command};
+
+/// A supervisor of the same configuration file, in place of one that was killed.
+fn successor(dead: &Server) -> Server {
+    let mut command = Command::new(bin::server());
+    command.args(["serve", "-c"]).arg(dead.room().file(".rr.yaml"));
+    let next = Server::run(Room::new(), dead.address().port(), command);
+    next.wait_log("RoadRunner server started");
+    next
+}
+
+/// What a command says as JSON.
+fn told(dead: &Server, arguments: &[&str]) -> Value {
+    let mut command = Command::new(bin::server());
+    let file = dead.room().file(".rr.yaml");
+    let output = command
+        .args(arguments)
+        .args(["--json", "-c"])
+        .arg(file)
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// A plugin's process, as the supervisor sees it.
+fn seen(dead: &Server, name: &str) -> Value {
+    let all = told(dead, &["plugins"]);
+    let found = all["plugins"].as_array().and_then(|all| {
+        let mut all = all.iter();
+        all.find(|process| process["name"] == name).cloned()
+    });
+    found.unwrap_or_default()
+}
+
+/// The workers of the plugin http.
+fn workers(dead: &Server) -> HashSet<u64> {
+    let all = told(dead, &["workers", "http"]);
+    let workers = all["plugins"][0]["workers"].as_array().cloned().unwrap_or_default();
+    workers.iter().filter_map(|worker| worker["pid"].as_u64()).collect()
+}
+
+fn kill(server: &Server) {
+    server.signal(Signal::SIGKILL);
+    server.wait_exit(SOON);
+}
+
+/// A server for HTTP with an RPC port.
+fn http(settings: Value) -> (Server, u16) {
+    let rpc = free_port();
+    let mut all = json!({
+        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "supervisor": {"adopt_timeout": "20s"},
+    });
+    merge(&mut all, settings);
+    (Server::http(all), rpc)
+}
+
+#[test]
+fn a_killed_supervisors_plugins_serve_on_and_are_adopted() {
+    let (server, _) = http(json!({}));
+    let pid = server.plugin("rr-http");
+    let before = workers(&server);
+    assert_eq!(before.len(), 2);
+    for _ in 0..4 {
+        assert_eq!(server.client().get("/rpc?method=rpc.Version").status, 200);
+    }
+    let load = Load::start(server.address(), 4, "/echo?body=hi");
+    kill(&server);
+    let answers = load.answers();
+    eventually(SOON, || load.answers() > answers + 50);
+
+    let next = successor(&server);
+    assert_eq!(seen(&server, "http")["pid"], pid);
+    assert_eq!(seen(&server, "http")["state"], "running");
+    // PHP's connections for RPC died with the first supervisor: every worker is a new one, one after the other.
+    eventually(SOON, || {
+        let now = workers(&server);
+        now.len() == 2 && now.is_disjoint(&before)
+    });
+    for _ in 0..8 {
+        let answer = server.client().get("/rpc?method=rpc.Version");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let outcome = load.stop();
+    assert_eq!((outcome.refused, &outcome.failures[..]), (0, &[][..]), "{}", next.log());
+
+    // From here on it is a plugin like any other: restarted when it dies, stopped with the server.
+    process::kill_and_wait(pid);
+    eventually(SOON, || {
+        let now = seen(&server, "http");
+        now["state"] == "running" && now["pid"] != pid
+    });
+    assert_eq!(server.client().get("/echo?body=new").text(), "new");
+    assert!(next.stop().success(), "{}", next.log());
+}
+
+#[test]
+fn an_adopted_plugin_is_stopped_with_the_server() {
+    let room = Room::new();
+    let control = room.file("control");
+    let settings = json!({"supervisor": {"adopt_timeout": "20s", "control": {"dir": control}}});
+    let server = standin::launch(room, json!({}), settings);
+    server.wait_log("RoadRunner server started");
+    let pid = server.plugin("rr-test-plugin");
+    kill(&server);
+    let next = successor(&server);
+    assert_eq!(server.client().get("/").text(), pid.to_string());
+    assert!(next.stop().success(), "{}", next.log());
+    // Its last lines are in the new supervisor's log.
+    assert!(next.log().contains("stopped"), "{}", next.log());
+    assert!(!process::alive(pid));
+    assert!(!control.exists());
+}
+
+/// Adopted with what it had, then replaced under load by one with the new configuration.
+#[test]
+fn a_changed_configuration_replaces_what_is_adopted() {
+    let (server, rpc) = http(json!({}));
+    let pid = server.plugin("rr-http");
+    let load = Load::start(server.address(), 4, "/echo?body=hi");
+    kill(&server);
+    let changed = json!({
+        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "supervisor": {"adopt_timeout": "20s"},
+        "http": {"pool": {"num_workers": 3}},
+    });
+    let config = http_config(server.address().port(), changed);
+    server.room().write(".rr.yaml", config.to_string());
+    let next = successor(&server);
+    eventually(SOON, || {
+        seen(&server, "http")["pid"] != pid && workers(&server).len() == 3
+    });
+    eventually(SOON, || !process::alive(pid));
+    let outcome = load.stop();
+    assert_eq!((outcome.refused, &outcome.failures[..]), (0, &[][..]), "{}", next.log());
+    assert!(next.stop().success());
+}
+
+/// What PHP has told the supervisor, and no plugin knows.
+#[test]
+fn declared_metrics_services_and_locks_are_kept() {
+    let metrics = free_port();
+    let (server, port) = http(json!({
+        "metrics": {"address": format!("127.0.0.1:{metrics}")},
+        "service": {},
+    }));
+    let mut rpc = Rpc::tcp(local(port));
+    let declare = json!({"name": "orders", "collector": {"type": "counter", "help": "x"}});
+    assert_eq!(rpc.call("metrics.Declare", &declare).error(), None);
+    let service = json!({"name": "ticker", "command": "sleep 1000", "process_num": 1});
+    assert_eq!(rpc.call("service.Create", &service).error(), None);
+    let lock = json!({"resource": "r", "id": "one", "ttl": 60_000_000, "wait": 0});
+    assert_eq!(rpc.call("lock.Lock", &lock).json()["ok"], true);
+    kill(&server);
+
+    let next = successor(&server);
+    let mut rpc = Rpc::tcp(local(port));
+    let add = json!({"name": "orders", "value": 2.0});
+    assert_eq!(rpc.call("metrics.Add", &add).error(), None);
+    assert_eq!(
+        rpc.call("service.List", &json!({})).json()["services"],
+        json!(["ticker"])
+    );
+    let second = json!({"resource": "r", "id": "two", "ttl": 60_000_000, "wait": 0});
+    assert_ne!(rpc.call("lock.Lock", &second).json()["ok"], true, "it is held");
+    let release = json!({"resource": "r", "id": "one"});
+    assert_eq!(rpc.call("lock.Release", &release).json()["ok"], true);
+    assert!(next.stop().success(), "{}", next.log());
+}
+
+/// A supervisor that starts while another one lives is refused, and changes nothing.
+#[test]
+fn one_supervisor_adopts() {
+    let (server, _) = http(json!({}));
+    let pid = server.plugin("rr-http");
+    kill(&server);
+    let next = successor(&server);
+    let mut command = Command::new(bin::server());
+    let second = command.args(["serve", "-c"]).arg(server.room().file(".rr.yaml"));
+    let second = second.output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(seen(&server, "http")["pid"], pid);
+    // And again, after the adopting one.
+    kill(&next);
+    let third = successor(&server);
+    assert_eq!(seen(&server, "http")["pid"], pid);
+    assert!(third.stop().success(), "{}", third.log());
+}
