@@ -134,7 +134,7 @@ impl Fleet {
         }
         tokio::spawn(async move {
             for (name, channel) in stale {
-                let request = ResetRequest { pool: String::new() };
+                let request = ResetRequest::default();
                 if let Err(error) = PluginClient::new(channel).reset(request).await {
                     tracing::warn!(target: "supervisor", plugin = name, "the workers were not replaced: {}", error.message());
                 }
