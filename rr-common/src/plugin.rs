@@ -20,12 +20,14 @@ mod supervised;
 mod told;
 
 use crate::{
+    COMPATIBLE_VERSION,
     config::Config,
     listen::{self, Listeners},
     pool::Pool,
     rpc::{CallError, Codec},
 };
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use std::{fs::File, future::Future, process::ExitCode, sync::Arc, time::Instant};
 use tokio::runtime::Handle;
 
@@ -34,6 +36,8 @@ use tokio::runtime::Handle;
 pub struct Context {
     /// The whole configuration.
     pub config: Arc<Config>,
+    /// The plugin's own section as it is written, for a plugin whose section is none of the known ones; null without one.
+    pub section: serde_json::Value,
     /// The listening sockets that were handed over.
     pub listeners: Listeners,
     /// The runtimes that move frames and connections: one current-thread runtime a thread, at least one. The main
@@ -42,6 +46,19 @@ pub struct Context {
     /// A file in memory that the supervisor keeps for this plugin and gives to each of its processes: what is written there
     /// outlives a crash. Only for plugins that keep state there; never alone.
     pub state: Option<File>,
+}
+
+impl Context {
+    /// The plugin's own section in a type of its own. Without a section it is the type's default.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn own_section<T: DeserializeOwned + Default>(&self) -> Result<T, StartError> {
+        match &self.section {
+            serde_json::Value::Null => Ok(T::default()),
+            section => T::deserialize(section).map_err(|error| StartError(format!("its section: {error}"))),
+        }
+    }
 }
 
 /// Why a plugin cannot start, in one readable text of one or more lines.
@@ -53,6 +70,9 @@ pub struct StartError(pub String);
 pub trait Plugin: Send + Sync + Sized + 'static {
     /// Its name, which is also its section's.
     const NAME: &'static str;
+
+    /// Its own version, as `rr plugins` shows it.
+    const VERSION: &'static str = COMPATIBLE_VERSION;
 
     /// Whether a call that waits is dropped when its caller hangs up. Most calls change something and are carried out to
     /// their end.

@@ -1,6 +1,6 @@
 //! Our side of the contract: every call of a plugin becomes a question to the supervisor's loop, which owns all state.
 
-use crate::fleet::Told;
+use crate::{calls::Calls, fleet::Told};
 use nix::unistd::{Pid, getpgid};
 use rr_common::{
     COMPATIBLE_VERSION,
@@ -47,13 +47,6 @@ pub(crate) enum Question {
         /// Why it cannot start; empty when it is ready.
         error: String,
     },
-    /// Who answers this method?
-    Route {
-        /// The part before the dot.
-        prefix: String,
-        /// The plugin, if there is one.
-        answer: oneshot::Sender<Option<Channel>>,
-    },
     /// The RPC port's: somebody calls a plugin that is started by its first call.
     Wake {
         /// Its name.
@@ -84,16 +77,18 @@ pub(crate) enum Question {
 #[derive(Debug)]
 struct Service {
     questions: mpsc::Sender<Question>,
+    calls: Calls,
 }
 
 /// Serves the contract until the process ends.
 ///
 /// # Errors
 /// The runtime cannot watch the socket.
-pub(crate) fn serve(door: Door, questions: mpsc::Sender<Question>) -> io::Result<()> {
+pub(crate) fn serve(door: Door, questions: mpsc::Sender<Question>, calls: Calls) -> io::Result<()> {
     let connections = door.connections()?;
-    let service =
-        supervisor_server::SupervisorServer::new(Service { questions }).max_decoding_message_size(MAX_MESSAGE);
+    let service = supervisor_server::SupervisorServer::new(Service { questions, calls })
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
     tokio::spawn(async move {
         let served = Server::builder().serve_with_incoming(service, connections).await;
         if let Err(error) = served {
@@ -121,13 +116,6 @@ impl supervisor_server::Supervisor for Service {
     async fn register(&self, request: Request<v1::RegisterRequest>) -> Answer<v1::RegisterResponse> {
         let group = caller(&request)?;
         let registration = request.into_inner();
-        if registration.contract_version != CONTRACT_VERSION {
-            let theirs = registration.contract_version;
-            let name = &registration.plugin;
-            return Err(Status::failed_precondition(format!(
-                "the plugin {name} speaks version {theirs} of the control contract, this supervisor version {CONTRACT_VERSION}"
-            )));
-        }
         let (answer, accepted) = oneshot::channel();
         self.ask(Question::Register {
             group,
@@ -159,23 +147,8 @@ impl supervisor_server::Supervisor for Service {
     }
 
     async fn call(&self, request: Request<v1::CallRequest>) -> Answer<v1::CallResponse> {
-        let mut call = request.into_inner();
-        let unknown = |method: &str| Status::not_found(format!("rpc: can't find service {method}"));
-        let Some((prefix, method)) = call.method.split_once('.') else {
-            return Err(unknown(&call.method));
-        };
-        let (answer, route) = oneshot::channel();
-        self.ask(Question::Route {
-            prefix: prefix.to_owned(),
-            answer,
-        })
-        .await?;
-        let channel = route.await.ok().flatten().ok_or_else(|| unknown(&call.method))?;
-        call.method = method.to_owned();
-        PluginClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .call(call)
-            .await
+        // Whoever may open this socket may open the RPC socket beside it: there is nothing more to ask.
+        self.calls.call(request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -25,6 +25,7 @@
 
 mod adopt;
 mod app_log;
+mod calls;
 mod cli;
 mod control;
 mod control_dir;

@@ -56,6 +56,9 @@ impl Reaper {
 /// The variable by which a PHP worker, and whatever it starts, is known: its value is the plugin's name.
 pub(crate) const WORKER: &str = "RR_MODE";
 
+/// The variable that a plugin is given its name by, and that whatever a user's plugin starts inherits.
+pub(crate) const PLUGIN: &str = "RR_PLUGIN";
+
 /// Kills what a dead process left behind: our children with that variable in their environment, of that value (of any, without
 /// one), that are none of the given processes. Says how many there were.
 pub(crate) fn kill_orphans(known: &[Pid], variable: &str, value: Option<&str>) -> usize {

@@ -243,6 +243,7 @@ impl Run {
         reaper::kill_orphans(&[], reaper::WORKER, None);
         reaper::kill_orphans(&[], service::MARK, None);
         self.services.last_words(LAST_REAP).await;
+        self.fleet.last_words(LAST_REAP).await;
     }
 }
 

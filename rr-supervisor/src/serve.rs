@@ -2,6 +2,7 @@
 
 use crate::{
     adopt::{self, Left, memory::Memory},
+    calls::Calls,
     control,
     control_dir::{self, ControlDir, ControlDirError, Identity},
     debug,
@@ -169,7 +170,12 @@ pub(crate) async fn serve(
 
     Systemd::drop_untaken(&notify, &sockets);
     let (asking, questions) = mpsc::channel(QUESTIONS);
-    control::serve(Door::open(&control_dir.socket(), access.clone())?, asking.clone())?;
+    let calls = Calls::new(control_dir.rpc_socket());
+    control::serve(
+        Door::open(&control_dir.socket(), access.clone())?,
+        asking.clone(),
+        calls,
+    )?;
     let doors = Doors {
         port: rpc,
         door: Door::open(&control_dir.rpc_socket(), access)?,
@@ -184,7 +190,10 @@ pub(crate) async fn serve(
         questions: asking.clone(),
     };
     let patient = |entry: catalog::Entry| {
-        let patience = START_PATIENCE + allocate_timeout(&loaded, &entry.name);
+        let patience = match entry.process.start_timeout.get() {
+            Duration::ZERO => START_PATIENCE + allocate_timeout(&loaded, &entry.name),
+            patience => patience,
+        };
         (entry, patience)
     };
     let section = &loaded.config.supervisor;

@@ -451,7 +451,7 @@ fn calls_are_routed_and_plugins_answer_for_themselves() {
         let unknown = supervisor.call(call("nope.Echo")).await.unwrap_err();
         assert_eq!(unknown.message(), "rpc: can't find service nope.Echo");
         let unknown = supervisor.call(call("http.Nope")).await.unwrap_err();
-        assert_eq!(unknown.message(), "rpc: can't find method Nope");
+        assert_eq!(unknown.message(), "rpc: can't find method http.Nope");
 
         let mut plugin = PluginClient::new(connect(&own).await.unwrap());
         plugin.health(v1::HealthRequest {}).await.unwrap();

@@ -8,6 +8,7 @@
 mod check;
 mod coerce;
 mod command;
+mod custom;
 mod diagnostic;
 mod dotenv;
 mod duration;
@@ -32,6 +33,7 @@ mod weak;
 mod yaml;
 
 pub use command::CommandLine;
+pub use custom::{OWN_PREFIXES, is_custom};
 pub use diagnostic::{Diagnostic, Diagnostics, Findings};
 pub use duration::Dur;
 pub use editor::schema_text;

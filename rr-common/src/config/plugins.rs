@@ -1,6 +1,6 @@
 //! What a configuration asks for: which plugin processes, and where they listen.
 
-use super::Config;
+use super::{Config, custom};
 
 /// A key, and whether a configuration asks for it.
 type Asked = (&'static str, fn(&Config) -> bool);
@@ -31,7 +31,7 @@ impl Config {
         let asked = bundled.iter().filter(|(_, asked)| *asked);
         let mut plugins: Vec<String> = asked.map(|(name, _)| (*name).to_owned()).collect();
         for (name, process) in &self.supervisor.plugins {
-            if !process.command.is_empty() && !plugins.contains(name) {
+            if custom::is_custom(name, process) && !plugins.contains(name) {
                 plugins.push(name.clone());
             }
         }
@@ -56,7 +56,11 @@ impl Config {
                 all.extend(servers.map(|server| server.addr.clone()));
             }
             "centrifuge" => all.extend(self.centrifuge.as_ref().map(|c| c.proxy_address.clone())),
-            _ => {}
+            custom => {
+                let process = self.supervisor.plugins.get(custom);
+                let process = process.filter(|process| !process.command.is_empty());
+                all.extend(process.into_iter().flat_map(|process| process.listen.iter().cloned()));
+            }
         }
         all.retain(|address| !address.is_empty());
         all

@@ -2,7 +2,7 @@
 //! and missing. These are errors, because the server could not do what the file says.
 
 use super::{
-    Config,
+    Config, custom,
     diagnostic::{Diagnostic, Findings},
     node::{Node, Origin},
     section::{Http, Jobs, Pipeline, Pool, Redis, Server, Storage},
@@ -45,6 +45,9 @@ pub(super) fn check(config: &Config, root: &Node, base_dir: &Path, findings: &mu
     check.otel(config);
     check.files(config);
     check.required(config);
+    for (key, message) in custom::mistakes(config) {
+        check.error(&key, message);
+    }
 }
 
 impl Check<'_> {

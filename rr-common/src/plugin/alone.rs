@@ -8,7 +8,6 @@ use super::{
     slot::Slot,
 };
 use crate::{
-    COMPATIBLE_VERSION,
     config::{self, LoadOptions, Loaded},
     listen::{self, Inherited, Listeners},
     rpc::Port,
@@ -56,7 +55,7 @@ pub(super) fn run<P: Plugin>(runtime: &Runtime, inherited: Inherited) -> Result<
             Ok(ExitCode::SUCCESS)
         }
         Asked::Version => {
-            println!("rr-{} version {COMPATIBLE_VERSION}", P::NAME);
+            println!("rr-{} version {}", P::NAME, P::VERSION);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -86,6 +85,7 @@ fn serve<P: Plugin>(runtime: &Runtime, inherited: Inherited, arguments: Argument
 }
 
 async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCode, StartError> {
+    let section = loaded.tree.get(P::NAME).cloned().unwrap_or_default();
     let config = Arc::new(loaded.config);
     let stopper = Arc::new(Stopper::default());
     let mut stop = stopper.listener();
@@ -103,7 +103,9 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
         }
         None => Entrance::None,
     };
-    if let Begun::Ready(life) = Life::<P>::begin(config, listeners, None, slot, stop.clone(), entrance).await? {
+    if let Begun::Ready(life) =
+        Life::<P>::begin((config, section), listeners, None, slot, stop.clone(), entrance).await?
+    {
         let deadline = stop.begun().await;
         life.end(deadline).await;
     }

@@ -32,7 +32,7 @@ pub(super) enum Begun<P> {
 impl<P: Plugin> Life<P> {
     /// Brings the plugin up, unless a stop comes first.
     pub(super) async fn begin(
-        config: Arc<Config>,
+        (config, section): (Arc<Config>, serde_json::Value),
         listeners: Listeners,
         state: Option<File>,
         slot: Slot<P>,
@@ -45,6 +45,7 @@ impl<P: Plugin> Life<P> {
         }
         let context = Context {
             config,
+            section,
             listeners,
             runtimes: frames.handles(),
             state,

@@ -13,7 +13,6 @@ use super::{
     slot::Slot,
 };
 use crate::{
-    COMPATIBLE_VERSION,
     config::Config,
     control::{
         Access, CONTRACT_VERSION, Door, Link, MAX_MESSAGE,
@@ -58,8 +57,8 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
 
     let mut registration = RegisterRequest {
         rpc_prefixes: vec![name.clone()],
-        plugin: name,
-        plugin_version: COMPATIBLE_VERSION.to_owned(),
+        plugin: name.clone(),
+        plugin_version: P::VERSION.to_owned(),
         contract_version: CONTRACT_VERSION,
         pid: process::id(),
         socket: socket.display().to_string(),
@@ -71,7 +70,9 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
         .await
         .map_err(|e| readable(&e))?;
     let (json, changes) = link.watch_config().await.map_err(|e| readable(&e))?;
-    let config: Arc<Config> = Arc::new(serde_json::from_slice(&json).map_err(|e| readable(&e))?);
+    let tree: serde_json::Value = serde_json::from_slice(&json).map_err(|e| readable(&e))?;
+    let section = tree.get(&name).cloned().unwrap_or_default();
+    let config: Arc<Config> = Arc::new(serde_json::from_value(tree).map_err(|e| readable(&e))?);
     let held = Held {
         plugin: registration.plugin.clone(),
         plugin_version: registration.plugin_version.clone(),
@@ -123,7 +124,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     tokio::spawn(holding.offer(door, coming, stopper.listener()));
 
     let entrance = Entrance::Supervisor(calls);
-    let code = match Life::<P>::begin(config, listeners, state, slot, stop.clone(), entrance).await {
+    let code = match Life::<P>::begin((config, section), listeners, state, slot, stop.clone(), entrance).await {
         Ok(Begun::Stopped) => ExitCode::SUCCESS,
         Ok(Begun::Ready(life)) => {
             // A supervisor that is gone by now is told by the way of its successor.

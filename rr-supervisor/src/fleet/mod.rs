@@ -2,6 +2,7 @@
 
 mod arrive;
 mod plugin;
+mod register;
 mod replace;
 mod roster;
 
@@ -200,11 +201,16 @@ impl Fleet {
         reaper::kill_rest_of_group(pid);
         let known = self.pids();
         let name = self.plugins[index].entry.name.clone();
-        let orphans = reaper::kill_orphans(&known, reaper::WORKER, Some(&name));
+        let orphans = reaper::kill_orphans(&known, reaper::WORKER, Some(&name))
+            + reaper::kill_orphans(&known, reaper::PLUGIN, Some(&name));
         if orphans > 0 {
             tracing::warn!(target: "supervisor", plugin = name, count = orphans, "killed the processes that it left behind");
         }
-        let refusal = self.plugins[index].process.take().and_then(|process| process.refusal);
+        let process = self.plugins[index].process.take();
+        if let Some(process) = &process {
+            register::sweep(process, &name, self.around.control_dir.path());
+        }
+        let refusal = process.and_then(|process| process.refusal);
         self.died(index, exit, refusal, now);
     }
 
@@ -216,13 +222,7 @@ impl Fleet {
                 registration,
                 answer,
             } => {
-                let registered = match self
-                    .find(group)
-                    .or_else(|| self.attach(group, &registration.plugin, now))
-                {
-                    Some(index) => self.plugins[index].register(registration),
-                    None => Err(plugin::stranger(&registration.plugin)),
-                };
+                let registered = self.register(group, registration, now);
                 self.changed = true;
                 let _ = answer.send(registered);
             }
@@ -242,18 +242,14 @@ impl Fleet {
             }
             Question::Started { group, error } => {
                 let Some(index) = self.find(group) else { return };
-                if error.is_empty() {
-                    self.started(index, now);
-                } else if let Some(process) = &mut self.plugins[index].process {
+                if !error.is_empty() {
                     // It ends by itself now; its death is the event.
-                    process.refusal = Some(error);
+                    self.plugins[index].refuse(error);
+                } else if !self.plugins[index].is_registered() {
+                    self.plugins[index].refuse("it says Started, but has not registered".into());
+                } else {
+                    self.started(index, now);
                 }
-            }
-            Question::Route { prefix, answer } => {
-                let serving = self.plugins.iter().filter(|plugin| plugin.is_serving());
-                let mut processes = serving.filter_map(|plugin| plugin.process.as_ref());
-                let found = processes.find(|process| process.prefixes.contains(&prefix));
-                let _ = answer.send(found.and_then(|process| process.channel.clone()));
             }
             Question::Wake { plugin } => {
                 let asleep = |known: &Plugin| known.entry.name == plugin && known.is_asleep();
@@ -313,6 +309,16 @@ impl Fleet {
             .collect()
     }
 
+    /// Waits until what custom plugins wrote has become log lines.
+    pub(crate) async fn last_words(&mut self, patience: Duration) {
+        let all = async {
+            for plugin in &mut self.plugins {
+                plugin.last_words().await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, all).await;
+    }
+
     /// Ends everything that is not a process: socket files, the control directory, the log.
     pub(crate) fn dissolve(self, patience: Duration) {
         if !notify::keeps_unix_sockets() {
@@ -334,9 +340,12 @@ impl Fleet {
             Action::Spawn => self.spawn(index, now),
             Action::AskStop => self.plugins[index].ask_stop(&self.around, now),
             Action::Kill => {
-                if let Some(process) = &self.plugins[index].process {
-                    let name = &self.plugins[index].entry.name;
-                    tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: it took too long");
+                let plugin = &mut self.plugins[index];
+                let late = plugin.lateness();
+                if let Some(process) = &mut plugin.process {
+                    let name = &plugin.entry.name;
+                    tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: {late}");
+                    process.refusal.get_or_insert(late);
                     process.kill();
                 }
             }

@@ -8,6 +8,7 @@ use crate::{
         catalog::Entry,
         foreign::Foreign,
         lifecycle::{Actual, Lifecycle},
+        output,
         process::{self, Spawn, SpawnError},
     },
     sockets::Substitute,
@@ -27,6 +28,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
+use tokio::task::JoinHandle;
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
@@ -47,6 +49,8 @@ pub(super) struct Plugin {
     pub(super) starts: u64,
     /// What each of its processes may keep for the next one. We only hold it.
     pub(super) state: Option<OwnedFd>,
+    /// Makes log lines of what a custom plugin writes.
+    output: Option<JoinHandle<()>>,
 }
 
 /// What a generation is there for.
@@ -163,12 +167,44 @@ impl Plugin {
             substitute: None,
             starts: 0,
             state: None,
+            output: None,
         }
     }
 
     /// Waits for its first call.
     pub(super) fn is_asleep(&self) -> bool {
         self.entry.on_demand && self.starts == 0
+    }
+
+    /// Its process has registered.
+    pub(super) fn is_registered(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.channel.is_some())
+    }
+
+    /// Keeps why it cannot start, for whoever asks after its end.
+    pub(super) fn refuse(&mut self, reason: String) {
+        if let Some(process) = &mut self.process {
+            process.refusal = Some(reason);
+        }
+    }
+
+    /// Why it is killed at a time limit.
+    pub(super) fn lateness(&self) -> String {
+        let within = self.life.patience();
+        match self.life.actual() {
+            Actual::Up { .. } if self.is_registered() => {
+                format!("it took too long: it has registered, but was not ready within {within:?}")
+            }
+            Actual::Up { .. } => format!("it took too long: it had not even registered within {within:?}"),
+            _ => "it took too long to stop".to_owned(),
+        }
+    }
+
+    /// Waits for what its last process wrote to become log lines.
+    pub(super) async fn last_words(&mut self) {
+        if let Some(output) = self.output.take() {
+            let _ = output.await;
+        }
     }
 
     /// Its process.
@@ -224,6 +260,7 @@ impl Plugin {
     pub(super) fn spawn(&mut self, around: &Surroundings) -> Result<Pid, SpawnError> {
         let failed = |error: io::Error| SpawnError::Prepare(error);
         let state = self.memory_file().map_err(failed)?;
+        let output = self.open_output().map_err(failed)?;
         let entry = &self.entry;
         let control_dir: PathBuf = match process::user(&entry.process)? {
             Some(user) => around.control_dir.for_user(&entry.name, &user).map_err(failed)?,
@@ -238,8 +275,19 @@ impl Plugin {
             sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
             log: around.log.socket().map_err(failed)?,
             state,
+            output,
         };
         spawn.run()
+    }
+
+    /// Where a custom plugin's stdout and stderr go, which know nothing of our log.
+    fn open_output(&mut self) -> io::Result<Option<OwnedFd>> {
+        if self.entry.process.command.is_empty() {
+            return Ok(None);
+        }
+        let (writer, lines) = output::open(&self.entry.name)?;
+        self.output = Some(tokio::spawn(lines));
+        Ok(Some(writer))
     }
 
     /// A copy of its memory file, which the first start makes.

@@ -9,7 +9,7 @@ use super::{
     plugin::{Plugin, Standing},
 };
 use crate::plugins::{
-    catalog::{self, Entry, Role},
+    catalog::{self, Entry},
     lifecycle::{Event, Exit, Lifecycle},
     process::Program,
 };
@@ -43,7 +43,7 @@ impl Fleet {
             return;
         };
         // Two processes side by side would each hold a part of what they keep for others.
-        if next.entry.role == Role::State || name == "jobs" {
+        if next.entry.is_single {
             let _ = told.send(Err(format!(
                 "the plugin {name} keeps state in its process and cannot be replaced while it serves; restart the server"
             )));

@@ -1,7 +1,10 @@
 //! Which plugin processes a configuration asks for, in which order they start and stop, and where their programs are.
 
 use super::process::Program;
-use rr_common::config::{Config, section::PluginProcess};
+use rr_common::config::{
+    Config, is_custom,
+    section::{PluginProcess, PluginRole},
+};
 use std::{
     env, fmt,
     os::unix::fs::PermissionsExt,
@@ -11,7 +14,7 @@ use std::{
 /// The place of a plugin in the flow of work. Started in this order, stopped in the reverse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
-    /// Holds what others use: first up, last down. A custom plugin is one, because workers may call it to the end.
+    /// Others call it: first up, last down.
     State,
     /// Fetches work from queues.
     Consumer,
@@ -42,6 +45,8 @@ pub(crate) struct Entry {
     pub keeps_state: bool,
     /// Started by somebody else; it comes by its registration.
     pub attached: bool,
+    /// What it keeps in its process must not be lost: never two of them side by side.
+    pub is_single: bool,
     /// What is executed.
     pub program: Program,
     /// The addresses that it serves, as the configuration writes them.
@@ -99,10 +104,11 @@ pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
         };
         match program {
             Ok(program) => found.push(Entry {
-                role: role(&name),
+                role: role(&name, &process),
                 on_demand: false,
                 keeps_state: keeps_state(&name, &process),
                 attached: process.attached,
+                is_single: is_single(&name, &process),
                 program,
                 // Those of an attached one are its service manager's.
                 addresses: match process.attached {
@@ -132,10 +138,11 @@ pub(crate) fn on_demand(config: &Config) -> Vec<(&'static str, Result<Entry, Mis
     let program = program(name, &process, &Places::of_this_process());
     let entry = program.map(|program| Entry {
         name: name.to_owned(),
-        role: role(name),
+        role: role(name, &process),
         on_demand: true,
         keeps_state: keeps_state(name, &process),
         attached: false,
+        is_single: is_single(name, &process),
         program,
         addresses: Vec::new(),
         process,
@@ -148,9 +155,24 @@ fn keeps_state(name: &str, process: &PluginProcess) -> bool {
     name == "lock" && process.command.is_empty()
 }
 
-fn role(name: &str) -> Role {
+fn role(name: &str, process: &PluginProcess) -> Role {
+    if is_custom(name, process) {
+        return match process.role {
+            PluginRole::Methods | PluginRole::State => Role::State,
+            PluginRole::Consumer => Role::Consumer,
+            PluginRole::Ingress => Role::Ingress,
+        };
+    }
     let known = ROLES.iter().find(|(known, _)| *known == name);
     known.map_or(Role::State, |(_, role)| *role)
+}
+
+/// Whether two processes side by side would each hold a part of what they keep for others.
+fn is_single(name: &str, process: &PluginProcess) -> bool {
+    match is_custom(name, process) {
+        true => process.role == PluginRole::State,
+        false => matches!(name, "kv" | "lock" | "jobs"),
+    }
 }
 
 /// The addresses of a plugin.

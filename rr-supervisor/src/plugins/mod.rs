@@ -3,4 +3,5 @@
 pub(crate) mod catalog;
 pub(crate) mod foreign;
 pub(crate) mod lifecycle;
+pub(crate) mod output;
 pub(crate) mod process;

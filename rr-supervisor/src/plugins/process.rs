@@ -41,6 +41,8 @@ pub(crate) struct Spawn<'a> {
     pub log: OwnedFd,
     /// Its memory file, if it keeps one.
     pub state: Option<OwnedFd>,
+    /// Its stdout and stderr, if they are not ours.
+    pub output: Option<OwnedFd>,
 }
 
 /// Why a process cannot be started.
@@ -105,6 +107,12 @@ impl Spawn<'_> {
         command.args(arguments).stdin(Stdio::null()).process_group(0);
         if let Some(user) = user(self.process)? {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        if !self.process.dir.is_empty() {
+            command.current_dir(&self.process.dir);
+        }
+        if let Some(output) = self.output {
+            command.stdout(output.try_clone().map_err(failed)?).stderr(output);
         }
         for (name, value) in &self.process.env {
             command.env(name.to_uppercase(), value);

@@ -18,6 +18,7 @@ mod rpc;
 mod spawn;
 mod spec;
 
+pub(crate) use output::log_lines;
 pub(crate) use rpc::ServiceRpc;
 pub(crate) use spawn::MARK;
 

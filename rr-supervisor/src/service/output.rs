@@ -15,7 +15,7 @@ const CHUNK: usize = 8 * 1024;
 const REST: Duration = Duration::from_millis(20);
 
 /// Logs everything that comes until the last writer is gone.
-pub(super) async fn log_lines(mut pipe: pipe::Receiver, logger: String) {
+pub(crate) async fn log_lines(mut pipe: pipe::Receiver, logger: String) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(CHUNK);

@@ -75,8 +75,31 @@ pub struct PluginProcess {
     /// Started by a service manager such as systemd, not by us: the process registers by itself (environment `RR_CONTROL`, `RR_PLUGIN`)
     /// and has its own listening sockets. It is asked to stop with the server, and comes back when its manager starts it.
     pub attached: bool,
-    /// Prefixes of the RPC methods that a custom plugin answers.
+    /// Working directory of the process; the server's own without it.
+    pub dir: String,
+    /// Prefixes of the RPC methods that a custom plugin answers. Calls wait for it while it is on its way.
     pub rpc_prefixes: Vec<String>,
+    /// Place of a custom plugin in the flow of work.
+    pub role: PluginRole,
+    /// Addresses on which a custom plugin is given listening sockets: `host:port`, `tcp://host:port` or `unix://path`.
+    pub listen: Vec<String>,
+    /// How long the process may take to be ready; without it 60s more than the pool's `allocate_timeout`.
+    pub start_timeout: Dur,
+}
+
+/// Place of a custom plugin in the flow of work: when it is started and stopped, and how it is upgraded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginRole {
+    /// Others call it: started first, stopped last. Two processes may run side by side during an upgrade.
+    #[default]
+    Methods,
+    /// The same, and it keeps in its process what must not be lost: never two processes side by side.
+    State,
+    /// Fetches work from elsewhere: started after those, stopped before them.
+    Consumer,
+    /// Takes work from clients: started last, stopped first.
+    Ingress,
 }
 
 impl Default for Supervisor {

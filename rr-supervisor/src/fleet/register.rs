@@ -1,0 +1,97 @@
+//! A plugin's process says who it is: whom we take, and what a process leaves behind that we have taken.
+
+use super::{
+    Fleet,
+    plugin::{Plugin, Process, stranger},
+};
+use nix::unistd::Pid;
+use rr_common::{
+    config::OWN_PREFIXES,
+    control::{CONTRACT_VERSION, v1::RegisterRequest},
+};
+use std::{fs, os::unix::fs::FileTypeExt, path::Path, time::Instant};
+use tonic::Status;
+
+/// The longest path that the kernel takes for a socket.
+const LONGEST_PATH: usize = 107;
+
+impl Fleet {
+    /// Takes the registration of a process, told by its group, or says why not.
+    pub(super) fn register(&mut self, group: Pid, registration: RegisterRequest, now: Instant) -> Result<(), Status> {
+        let known = self.find(group);
+        if known.is_none() {
+            speaks_our_version(&registration)?;
+        }
+        let attached = || self.attach(group, &registration.plugin, now);
+        let Some(index) = known.or_else(attached) else {
+            return Err(stranger(&registration.plugin));
+        };
+        if let Err(refusal) = self.check(index, &registration) {
+            // It ends now, most likely; then this is the reason that its users read.
+            self.plugins[index].refuse(refusal.message().to_owned());
+            return Err(refusal);
+        }
+        self.plugins[index].register(registration)
+    }
+
+    fn check(&self, index: usize, registration: &RegisterRequest) -> Result<(), Status> {
+        speaks_our_version(registration)?;
+        let name = &registration.plugin;
+        for path in [&registration.socket, &registration.calls_socket] {
+            if path.len() > LONGEST_PATH || !(path.is_empty() || path.starts_with('/')) {
+                return Err(Status::invalid_argument(format!(
+                    "the plugin {name} names a socket that is no absolute path of at most {LONGEST_PATH} bytes: {path}"
+                )));
+            }
+        }
+        if registration.socket.is_empty() {
+            return Err(Status::invalid_argument(format!(
+                "the plugin {name} names no socket of its own"
+            )));
+        }
+        for prefix in &registration.rpc_prefixes {
+            if let Some(owner) = self.owner(index, prefix) {
+                return Err(Status::already_exists(format!(
+                    "the plugin {name} wants methods with the prefix {prefix}, which are answered by {owner} already"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who else answers the methods with this prefix.
+    fn owner(&self, index: usize, prefix: &str) -> Option<String> {
+        if OWN_PREFIXES.contains(&prefix) {
+            return Some("the server itself".to_owned());
+        }
+        let own = &self.plugins[index].entry.name;
+        let other =
+            |plugin: &&Plugin| plugin.entry.name != *own && plugin.member().prefixes.iter().any(|p| p == prefix);
+        let found = self.plugins.iter().find(other);
+        found.map(|plugin| format!("the plugin {}", plugin.entry.name))
+    }
+}
+
+fn speaks_our_version(registration: &RegisterRequest) -> Result<(), Status> {
+    let (name, theirs) = (&registration.plugin, registration.contract_version);
+    match theirs == CONTRACT_VERSION {
+        true => Ok(()),
+        false => Err(Status::failed_precondition(format!(
+            "the plugin {name} speaks version {theirs} of the control contract, this supervisor version {CONTRACT_VERSION}"
+        ))),
+    }
+}
+
+/// Removes the sockets that an ended process has left in the control directory, whose files bear its name and pid.
+pub(super) fn sweep(process: &Process, name: &str, control_dir: &Path) {
+    let begin = format!("{name}.{}.", process.pid);
+    for dir in [control_dir.to_owned(), control_dir.join(name)] {
+        let Ok(files) = fs::read_dir(dir) else { continue };
+        for file in files.flatten() {
+            let is_socket = file.file_type().is_ok_and(|kind| kind.is_socket());
+            if is_socket && file.file_name().to_string_lossy().starts_with(&begin) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+}

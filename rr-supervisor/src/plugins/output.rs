@@ -1,0 +1,24 @@
+//! What a custom plugin writes to stdout and stderr: each line becomes a line of the log, under the plugin's name.
+//!
+//! The writing end is open for reading too, so that the plugin is a reader of its own pipe: when we die, its next `print` is no
+//! broken pipe.
+
+use crate::service::log_lines;
+use std::{
+    fs::OpenOptions,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+};
+use tokio::net::unix::pipe;
+
+/// The end for the plugin, and what makes lines of all that comes until the plugin, and whatever it started, has ended.
+///
+/// # Errors
+/// No descriptors left.
+pub(crate) fn open(plugin: &str) -> io::Result<(OwnedFd, impl Future<Output = ()> + use<>)> {
+    let (reader, writer) = io::pipe()?;
+    let reader = pipe::Receiver::from_owned_fd(reader.into())?;
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let both = OpenOptions::new().read(true).write(true).open(path).map(OwnedFd::from);
+    Ok((both.unwrap_or(writer.into()), log_lines(reader, plugin.to_owned())))
+}
