@@ -108,7 +108,7 @@ impl plugin_server::Plugin for Custom {
 
     async fn reset(&self, _: Request<v1::ResetRequest>) -> Answer<v1::ResetResponse> {
         println!("asked to reset");
-        Ok(Response::new(v1::ResetResponse {}))
+        Ok(Response::new(v1::ResetResponse::default()))
     }
 
     async fn add_worker(&self, _: Request<v1::AddWorkerRequest>) -> Answer<v1::AddWorkerResponse> {
