@@ -7,7 +7,7 @@ use rr_tests::{
     Room, Rpc, Server, bin, eventually, process, room::free_port, rpc_place::local, server::merge, wait::SOON,
 };
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, process::Command};
 
 /// A server with RPC on a port, and the test's own plugin `own` with this mode and these settings over it.
 fn config(port: u16, mode: &str, settings: Value) -> Value {
@@ -56,10 +56,8 @@ fn command(server: &Server, arguments: &[&str]) -> (bool, String) {
 
 /// What is in the control directory besides the server's own files.
 fn left_behind(server: &Server) -> Vec<String> {
-    let mut dir = PathBuf::from(fs::read_link(format!("/proc/{}/cwd", server.pid())).unwrap());
-    if let Value::String(path) = rpc(server).call("own.Env", &json!("RR_CONTROL_DIR")).json() {
-        dir = path.into();
-    }
+    let dir = rpc(server).call("own.Env", &json!("RR_CONTROL_DIR")).json();
+    let dir = dir.as_str().unwrap();
     let mut names: Vec<String> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
