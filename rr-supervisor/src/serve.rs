@@ -6,7 +6,7 @@ use crate::{
     control,
     control_dir::{self, ControlDir, ControlDirError, Identity},
     debug,
-    fleet::{Fleet, Surroundings},
+    fleet::{Fleet, Past, Surroundings},
     gateway::{self, Doors, Means},
     logs::{self, ServerLog},
     metrics::{self, Metrics},
@@ -185,6 +185,7 @@ pub(crate) async fn serve(
     let surroundings = Surroundings {
         sockets,
         ledger: metrics.is_some().then(|| ledger.clone()),
+        past: Past::default(),
         log,
         control_dir,
         questions: asking.clone(),

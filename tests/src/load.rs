@@ -31,11 +31,20 @@ pub struct Outcome {
 impl Load {
     /// Starts that many clients, which GET this path.
     pub fn start(address: SocketAddr, clients: usize, path: &str) -> Self {
+        Self::begin(address, clients, path, true)
+    }
+
+    /// The same with a new connection for each request.
+    pub fn start_fresh(address: SocketAddr, clients: usize, path: &str) -> Self {
+        Self::begin(address, clients, path, false)
+    }
+
+    fn begin(address: SocketAddr, clients: usize, path: &str, keep: bool) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(AtomicUsize::new(0));
         let client = |_| {
             let (over, answers, path) = (Arc::clone(&over), Arc::clone(&answers), path.to_owned());
-            std::thread::spawn(move || client(address, &path, &over, &answers))
+            std::thread::spawn(move || client(address, &path, keep, &over, &answers))
         };
         Self {
             clients: (0..clients).map(client).collect(),
@@ -70,7 +79,7 @@ impl Drop for Load {
     }
 }
 
-fn client(address: SocketAddr, path: &str, over: &AtomicBool, answers: &AtomicUsize) -> Outcome {
+fn client(address: SocketAddr, path: &str, keep_all: bool, over: &AtomicBool, answers: &AtomicUsize) -> Outcome {
     let mut outcome = Outcome::default();
     let mut connection: Option<BufReader<TcpStream>> = None;
     while !over.load(Ordering::Relaxed) {
@@ -91,7 +100,7 @@ fn client(address: SocketAddr, path: &str, over: &AtomicBool, answers: &AtomicUs
             Ok((200, keep)) => {
                 outcome.answers += 1;
                 answers.fetch_add(1, Ordering::Relaxed);
-                connection = keep.then_some(kept);
+                connection = (keep && keep_all).then_some(kept);
             }
             Ok((status, _)) => outcome.failures.push(format!("status {status}")),
             Err(error) => outcome.failures.push(error.to_string()),

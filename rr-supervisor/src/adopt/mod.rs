@@ -26,7 +26,10 @@ use nix::{
     unistd::Pid,
 };
 use prost::Message;
-use rr_common::control::{CONTRACT_VERSION, handover, v1::Held};
+use rr_common::{
+    control::{CONTRACT_VERSION, handover, v1::Held},
+    telemetry::Tail,
+};
 use std::{
     io,
     os::{
@@ -57,6 +60,8 @@ pub(crate) struct Found {
     pub state: Option<OwnedFd>,
     /// As long as this is open it waits for us.
     pub connection: UnixStream,
+    /// The last of what it logs from now on.
+    pub lines: Tail,
 }
 
 /// All that was left behind.
@@ -78,6 +83,7 @@ struct Answer {
     pid: Pid,
     descriptors: Vec<OwnedFd>,
     connection: UnixStream,
+    lines: Tail,
 }
 
 /// Looks for plugins of a predecessor in the directory, and takes what they hold.
@@ -99,6 +105,7 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog) -> Le
             pid,
             mut descriptors,
             connection,
+            lines,
         } = answer;
         let sockets = (held.sockets as usize).min(descriptors.len());
         let state = descriptors.split_off(sockets).pop();
@@ -127,6 +134,7 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog) -> Le
                 pid,
                 state,
                 connection,
+                lines,
             }),
         }
     }
@@ -176,12 +184,14 @@ fn ask(path: &Path, log: &ServerLog) -> io::Result<Answer> {
     connection.set_write_timeout(Some(PATIENCE))?;
     let (message, descriptors) = handover::receive(&connection)?;
     let held = Held::decode(&*message)?;
-    handover::send(&connection, b"", &[log.socket()?.as_fd()])?;
+    let lines = Tail::default();
+    handover::send(&connection, b"", &[log.socket(lines.clone())?.as_fd()])?;
     Ok(Answer {
         held,
         pid: peer(&connection)?,
         descriptors,
         connection,
+        lines,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod completion;
 mod config;
+mod ends;
 mod find;
 mod human;
 mod jobs;
@@ -11,9 +12,11 @@ mod rpc;
 mod serve;
 mod stop;
 mod table;
+mod top;
 mod up;
 mod upgrade;
 mod version;
+mod why;
 mod workers;
 
 use crate::service::guard;
@@ -89,6 +92,10 @@ enum Verb {
     Jobs(jobs::Arguments),
     /// Show the processes of the running server: version, age, restarts, memory, health
     Plugins(Output),
+    /// Watch the running server on a terminal: plugins, workers, what waits, what died
+    Top,
+    /// Why a worker or a plugin died or was replaced
+    Why(why::Arguments),
     /// Replace a plugin's process by a new one, with no request lost
     Upgrade(upgrade::Arguments),
     /// Print a shell's script that completes this command line
@@ -154,6 +161,8 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
         Some(Verb::Reset(arguments)) => reset::run(&cli.global, &arguments),
         Some(Verb::Jobs(arguments)) => jobs::run(&cli.global, &arguments),
         Some(Verb::Plugins(output)) => plugins::run(&cli.global, output),
+        Some(Verb::Top) => top::run(&cli.global),
+        Some(Verb::Why(arguments)) => why::run(&cli.global, &arguments),
         Some(Verb::Upgrade(arguments)) => upgrade::run(&cli.global, &arguments),
         Some(Verb::Completion(arguments)) => completion::run(&arguments),
         Some(Verb::GuardServices) => {
@@ -222,6 +231,7 @@ mod tests {
             "rr jobs --pause a,b",
             "rr plugins --json",
             "rr up --watch",
+            "rr why 4711 --json",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }

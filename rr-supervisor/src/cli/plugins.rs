@@ -1,18 +1,18 @@
 //! `plugins`: every process of the server: version, age, restarts, memory, workers, health, and what died lately.
 
 use super::{
-    Failure, Global, Output, find, human,
+    Failure, Global, Output, ends, find, human,
     rpc::QUICK,
     table::{Cell, Colour, Table, colours},
 };
-use crate::operate::Process;
+use crate::operate::{Death, Process};
 use serde_json::json;
 use std::{
     io::{self, Write},
     process::ExitCode,
 };
 
-/// Deaths that are shown for one plugin; `--json` has all.
+/// Deaths that are shown of one plugin, and of its workers; `--json` has all, and `why` tells more.
 const DEATHS: usize = 3;
 
 /// Runs the command.
@@ -77,20 +77,22 @@ fn health(process: &Process) -> Cell {
     }
 }
 
-/// The last deaths, a line each.
+/// The last ends that nobody asked for, a line each, and what the last process of each plugin wrote.
 fn deaths(processes: &[Process]) -> String {
     let mut text = String::new();
     for process in processes {
-        for death in process.deaths.iter().rev().take(DEATHS) {
-            let when = human::ago(std::time::Duration::from_secs(death.seconds_ago));
-            let early = if death.early { ", soon after its start" } else { "" };
-            let name = &process.name;
-            text += &format!("{name} died {when}{early}: {}", death.exit);
-            // Without words of its own it is the exit again.
-            if death.reason != death.exit && !death.reason.is_empty() {
-                text += &format!(": {}", death.reason.replace(char::is_control, " "));
+        let troubles = |deaths: &'_ [Death]| -> Vec<Death> {
+            let troubles = deaths.iter().rev().filter(|death| death.is_trouble());
+            troubles.take(DEATHS).cloned().collect()
+        };
+        for (place, death) in troubles(&process.deaths).iter().enumerate() {
+            text += &format!("{}\n", ends::sentence(death));
+            if place == 0 && process.state != "running" {
+                text += &ends::words(death);
             }
-            text.push('\n');
+        }
+        for death in troubles(&process.worker_deaths) {
+            text += &format!("{}\n", ends::sentence(&death));
         }
     }
     text
@@ -99,7 +101,7 @@ fn deaths(processes: &[Process]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operate::{Death, Memory};
+    use crate::operate::Memory;
 
     #[test]
     fn everything_has_its_column() {
@@ -122,9 +124,13 @@ mod tests {
             restarts: 2,
             deaths: vec![Death {
                 seconds_ago: 60,
+                plugin: "http".into(),
+                pid: 7,
+                cause: "crash".into(),
                 exit: "SIGKILL".into(),
-                early: false,
                 reason: "SIGKILL".into(),
+                lines: "last words".into(),
+                ..Death::default()
             }],
             ..Process::default()
         };
@@ -159,6 +165,9 @@ mod tests {
         );
         assert_eq!(cells(4), ["http", "restarting", "-", "-", "-", "2", "-", "-", "-"]);
         assert_eq!(cells(5)[1], "on demand");
-        assert_eq!(deaths(&all), "http died 1 minute ago: SIGKILL\n");
+        assert_eq!(
+            deaths(&all),
+            "http died 1 minute ago: SIGKILL; pid 7 had run for 0s\n    last words\n"
+        );
     }
 }

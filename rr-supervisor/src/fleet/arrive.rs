@@ -88,6 +88,7 @@ impl Fleet {
                 pid,
                 state,
                 connection,
+                lines,
             } = found;
             if state.is_some() {
                 self.plugins[index].state = state;
@@ -95,6 +96,7 @@ impl Fleet {
             // One that has ended since is started like all others.
             let Ok(mut process) = self.foreign(pid) else { continue };
             process.version = version;
+            process.lines = lines;
             process.adopted = Some(Adopted {
                 connection: Some(connection),
                 outdated: false,

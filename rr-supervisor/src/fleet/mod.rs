@@ -1,6 +1,9 @@
 //! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
 
 mod arrive;
+mod gone;
+mod history;
+mod past;
 mod plugin;
 mod register;
 mod replace;
@@ -20,8 +23,12 @@ use crate::{
     sockets::Sockets,
 };
 use bytes::Bytes;
+use gone::Gone;
+use history::History;
+pub(crate) use history::{Cause, End, Orphan};
 use nix::unistd::Pid;
-use plugin::{Plugin, Process, Standing};
+pub(crate) use past::Past;
+use plugin::{Plugin, Standing};
 pub(crate) use replace::Told;
 pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
 use rr_common::{config::section::Restart, control::v1};
@@ -49,6 +56,8 @@ pub(crate) struct Surroundings {
     pub sockets: Sockets,
     /// What the plugins have counted, if anybody wants to know.
     pub ledger: Option<Ledger>,
+    /// What is known of workers whose plugin was replaced.
+    pub past: Past,
     /// Where log lines go.
     pub log: ServerLog,
     /// The control directory.
@@ -68,6 +77,7 @@ pub(crate) struct Fleet {
     /// `endure.grace_period`.
     grace: Duration,
     losses: Vec<Loss>,
+    history: History,
     /// The picture for others, and whether it is out of date.
     roster: watch::Sender<Arc<Roster>>,
     changed: bool,
@@ -95,6 +105,7 @@ impl Fleet {
             restart: restart.clone(),
             grace,
             losses: Vec::new(),
+            history: History::default(),
             roster: watch::Sender::default(),
             changed: true,
             stopping: false,
@@ -117,9 +128,14 @@ impl Fleet {
                     .plugins
                     .iter()
                     .filter(|plugin| plugin.is_serving())
-                    .map(Plugin::member)
+                    .map(|plugin| Member {
+                        deaths: self.history.of(&plugin.entry.name),
+                        ..plugin.member()
+                    })
                     .collect(),
                 stopping: self.stopping,
+                orphans: self.history.orphans(),
+                past: self.around.past.clone(),
             }));
         }
     }
@@ -153,10 +169,7 @@ impl Fleet {
     /// True when every plugin of the role is ready, or was tried in vain.
     pub(crate) fn has_settled(&self, role: Role) -> bool {
         self.of(role).all(|plugin| {
-            plugin.is_asleep()
-                || plugin.entry.attached
-                || plugin.life.is_ready()
-                || plugin.life.deaths().next().is_some()
+            plugin.is_asleep() || plugin.entry.attached || plugin.life.is_ready() || plugin.life.has_died()
         })
     }
 
@@ -197,7 +210,11 @@ impl Fleet {
 
     /// A child has ended; one that is no plugin of ours was an orphan, and is thereby buried.
     pub(crate) fn ended(&mut self, pid: Pid, exit: Exit, now: Instant) {
-        let Some(index) = self.find(pid) else { return };
+        let Some(index) = self.find(pid) else {
+            self.history.buried(pid, exit);
+            self.changed = true;
+            return;
+        };
         reaper::kill_rest_of_group(pid);
         let known = self.pids();
         let name = self.plugins[index].entry.name.clone();
@@ -210,8 +227,7 @@ impl Fleet {
         if let Some(process) = &process {
             register::sweep(process, &name, self.around.control_dir.path());
         }
-        let refusal = process.and_then(|process| process.refusal);
-        self.died(index, exit, refusal, now);
+        self.died(index, Gone::of(process, exit), now);
     }
 
     /// Answers a plugin's question.
@@ -361,15 +377,15 @@ impl Fleet {
         plugin.substitute = None;
         plugin.starts += 1;
         match plugin.spawn(&self.around) {
-            Ok(pid) => {
-                tracing::debug!(target: "supervisor", plugin = plugin.entry.name, pid = pid.as_raw(), "started");
-                plugin.process = Some(Process::new(pid));
+            Ok(process) => {
+                tracing::debug!(target: "supervisor", plugin = plugin.entry.name, pid = process.pid.as_raw(), "started");
+                plugin.process = Some(process);
             }
-            Err(error) => self.died(index, Exit::NotStarted, Some(error.to_string()), now),
+            Err(error) => self.died(index, Gone::unborn(error.to_string()), now),
         }
     }
 
-    fn died(&mut self, index: usize, exit: Exit, refusal: Option<String>, now: Instant) {
+    fn died(&mut self, index: usize, gone: Gone, now: Instant) {
         self.changed = true;
         let fail_fast = self.fail_fast;
         let plugin = &mut self.plugins[index];
@@ -377,14 +393,20 @@ impl Fleet {
         let asked = matches!(plugin.life.actual(), Actual::Stopping { .. });
         // One that starts by a call must not end a server that runs.
         let fatal = fail_fast && !asked && !plugin.entry.on_demand && !plugin.life.was_ready();
-        let reason = refusal.unwrap_or_else(|| exit.to_string());
+        let end = gone.end(plugin, now);
+        let exit = end.exit;
+        let reason = match end.words.as_str() {
+            "" => end.exit_text(),
+            words => words.to_owned(),
+        };
+        self.history.ended(&name, end);
         match plugin.standing {
             Standing::Serving => {}
             Standing::Coming { .. } => {
                 return self.came_to_nothing(index, exit, reason);
             }
             Standing::Leaving => {
-                plugin.life.on(Event::Died(exit, reason), now);
+                plugin.life.on(Event::Died, now);
                 return self.forget(index);
             }
         }
@@ -392,7 +414,7 @@ impl Fleet {
             // Not wanted any more: the lifecycle then tries nothing again.
             plugin.life.on(Event::Stop(now), now);
         }
-        let action = plugin.life.on(Event::Died(exit, reason.clone()), now);
+        let action = plugin.life.on(Event::Died, now);
         if !asked {
             let next = match (action, plugin.life.actual()) {
                 (Some(Action::Spawn), _) => "it is restarted at once".to_owned(),

@@ -1,6 +1,6 @@
 //! One plugin of the fleet: its life, and what we know of its running process.
 
-use super::{Calls, Member, State, Surroundings, replace::Told};
+use super::{Calls, Cause, Member, State, Surroundings, replace::Told};
 use crate::{
     control::{self, ConfigStream, Question},
     deadline, metrics,
@@ -21,7 +21,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use rr_common::control::v1::RegisterRequest;
+use rr_common::{control::v1::RegisterRequest, oom, telemetry::Tail};
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -47,6 +47,8 @@ pub(super) struct Plugin {
     pub(super) substitute: Option<Substitute>,
     /// Processes that were started, or tried to.
     pub(super) starts: u64,
+    /// Why its process is no more, once it was asked to go.
+    pub(super) parting: Cause,
     /// What each of its processes may keep for the next one. We only hold it.
     pub(super) state: Option<OwnedFd>,
     /// Makes log lines of what a custom plugin writes.
@@ -104,6 +106,10 @@ pub(super) struct Process {
     pub(super) adopted: Option<Adopted>,
     /// The way to its end and to signals, if it is no child of ours.
     pub(super) foreign: Option<Foreign>,
+    /// The last of what it logged.
+    pub(super) lines: Tail,
+    /// Whether the kernel kills for want of memory where it runs.
+    pub(super) oom: Option<oom::Watch>,
 }
 
 /// What there is to do about an adopted process.
@@ -130,6 +136,8 @@ impl Process {
             returns: false,
             adopted: None,
             foreign: None,
+            lines: Tail::default(),
+            oom: None,
         }
     }
 
@@ -166,6 +174,7 @@ impl Plugin {
             process: None,
             substitute: None,
             starts: 0,
+            parting: Cause::Stop,
             state: None,
             output: None,
         }
@@ -241,7 +250,7 @@ impl Plugin {
             prefixes,
             channel: process.and_then(|process| process.channel.clone()),
             calls: process.and_then(|process| process.calls.clone()),
-            deaths: self.life.deaths().cloned().collect(),
+            deaths: Vec::new(),
         }
     }
 
@@ -257,11 +266,12 @@ impl Plugin {
     }
 
     /// Starts its process.
-    pub(super) fn spawn(&mut self, around: &Surroundings) -> Result<Pid, SpawnError> {
+    pub(super) fn spawn(&mut self, around: &Surroundings) -> Result<Process, SpawnError> {
         let failed = |error: io::Error| SpawnError::Prepare(error);
         let state = self.memory_file().map_err(failed)?;
         let output = self.open_output().map_err(failed)?;
         let entry = &self.entry;
+        let lines = Tail::default();
         let control_dir: PathBuf = match process::user(&entry.process)? {
             Some(user) => around.control_dir.for_user(&entry.name, &user).map_err(failed)?,
             None => around.control_dir.path().to_owned(),
@@ -273,11 +283,13 @@ impl Plugin {
             control: &around.control_dir.socket(),
             control_dir,
             sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
-            log: around.log.socket().map_err(failed)?,
+            log: around.log.socket(lines.clone()).map_err(failed)?,
             state,
             output,
         };
-        spawn.run()
+        let mut process = Process::new(spawn.run()?);
+        process.lines = lines;
+        Ok(process)
     }
 
     /// Where a custom plugin's stdout and stderr go, which know nothing of our log.
@@ -312,6 +324,8 @@ impl Plugin {
         let endpoint = Endpoint::from_shared(format!("unix://{}", registration.socket))
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         process.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
+        // In the control group where it stays.
+        process.oom = Some(oom::Watch::of(process.pid.as_raw().unsigned_abs()));
         process.version = registration.plugin_version;
         process.calls = (!registration.calls_socket.is_empty()).then(|| Calls {
             path: registration.calls_socket.into(),
@@ -341,9 +355,13 @@ impl Plugin {
         let ledger = around.ledger.clone();
         let name = self.entry.name.clone();
         let replaced = matches!(self.standing, Standing::Leaving);
+        let (past, parting) = (around.past.clone(), self.parting);
         tokio::spawn(async move {
             if let Some(ledger) = ledger {
                 metrics::last_words(&ledger, &name, pid, channel.clone()).await;
+            }
+            if replaced {
+                past.gather(&name, parting, channel.clone()).await;
             }
             if !control::ask_stop(channel, within, replaced).await {
                 let _ = questions.send(Question::Unheard { pid }).await;

@@ -5,7 +5,7 @@
 //! changes nothing: the old one has been serving all along, and whoever asked is told the reason.
 
 use super::{
-    Fleet,
+    Cause, Fleet,
     plugin::{Plugin, Standing},
 };
 use crate::plugins::{
@@ -113,6 +113,10 @@ impl Fleet {
             self.plugins.swap(old, index);
             self.plugins[old].starts += self.plugins[index].starts;
             self.plugins[index].standing = Standing::Leaving;
+            self.plugins[index].parting = match self.plugins[index].config == self.plugins[old].config {
+                true => Cause::Upgrade,
+                false => Cause::Reload,
+            };
             self.plugins[index].substitute = None;
             self.tell(index, Event::Stop(now + self.grace), now);
             self.forget(index);

@@ -1,6 +1,6 @@
 //! The plugins as others see them: the RPC port, the endpoints, the command line. A new picture after each change.
 
-use crate::plugins::lifecycle::Death;
+use super::{End, Orphan, Past};
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
@@ -13,6 +13,10 @@ pub(crate) struct Roster {
     pub members: Vec<Member>,
     /// The stop of the whole server has begun.
     pub stopping: bool,
+    /// The last ends of processes that plugins had left behind.
+    pub orphans: Vec<Orphan>,
+    /// What is known of workers whose plugin was replaced.
+    pub past: Past,
 }
 
 /// One plugin.
@@ -39,7 +43,7 @@ pub(crate) struct Member {
     /// Where it takes calls as frames, if it does.
     pub calls: Option<Calls>,
     /// Its last deaths, oldest first.
-    pub deaths: Vec<Death>,
+    pub deaths: Vec<Arc<End>>,
 }
 
 /// Where a plugin takes calls as frames.

@@ -6,7 +6,7 @@
 
 use rr_common::config::section::Logs;
 use rr_common::telemetry::sink::Sink;
-use rr_common::telemetry::{LogError, log};
+use rr_common::telemetry::{LogError, Tail, log};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -40,13 +40,13 @@ impl ServerLog {
         Ok(Self { sink, own })
     }
 
-    /// A plugin's end of a new socket. It is closed on exec, so it must be passed on explicitly; close it here once the
+    /// A plugin's end of a new socket; its last lines stand in the tail too. It is closed on exec, so it must be passed on explicitly; close it here once the
     /// plugin runs, since the log ends when every such end is closed.
     ///
     /// # Errors
     /// No descriptors left.
-    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
-        self.sink.connect()
+    pub(crate) fn socket(&self, lines: Tail) -> io::Result<OwnedFd> {
+        self.sink.connect_noted(lines)
     }
 
     /// Opens the files anew (SIGHUP).

@@ -90,6 +90,13 @@ pub(super) async fn workers(member: &Member) -> Result<Vec<Worker>, AskError> {
     Ok(answer.workers.into_iter().map(Worker::from).collect())
 }
 
+/// Its workers and what they work on, its pools, and the workers that are no more.
+pub(super) async fn details(member: &Member) -> Result<v1::WorkersResponse, AskError> {
+    let request = v1::WorkersRequest { details: true };
+    let question = async |mut client: PluginClient<Channel>| client.workers(request).await;
+    ask(member, QUICK, question).await
+}
+
 impl From<v1::WorkerInfo> for Worker {
     fn from(info: v1::WorkerInfo) -> Self {
         Self {
@@ -103,6 +110,7 @@ impl From<v1::WorkerInfo> for Worker {
             status_text: info.status_text,
             pool: info.pool,
             busy_ms: info.busy_ms,
+            request: info.request,
         }
     }
 }

@@ -1,24 +1,34 @@
 //! What operators ask of the running server over RPC: who works (`informer.*`), replace the workers (`resetter.*`), how the
-//! processes are (`supervisor.Plugins`). The command line speaks to these.
+//! processes are and why one is no more (`supervisor.*`). The command line speaks to these.
 //!
 //! Nothing is kept here: each call looks at the newest [`Roster`](crate::fleet::Roster) and asks the plugins over the contract, each within a bound.
 
 mod ask;
+mod death;
 mod informer;
 mod overview;
 mod resetter;
 #[cfg(test)]
 mod tests;
+mod why;
 
 pub(crate) use ask::{AskError, SLOW, ask, within};
+pub(crate) use death::Death;
 pub(crate) use informer::{Informer, Pipeline, WorkerList};
 #[cfg(test)]
-pub(crate) use overview::{Death, Memory};
-pub(crate) use overview::{Overview, Process, Upgrade};
+pub(crate) use overview::Memory;
+pub(crate) use overview::{Overview, Process, Queue, Seen, Upgrade};
 pub(crate) use resetter::Resetter;
+pub(crate) use why::{Question as WhyQuestion, Running, Why};
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// An answer of a [`Resident`].
 pub(crate) type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
@@ -67,4 +77,15 @@ pub(crate) struct Worker {
     /// Age of the running request in milliseconds; 0 when idle.
     #[serde(rename = "busyMs")]
     pub busy_ms: u64,
+    /// The running request in a few words, where that was asked for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub request: String,
+}
+
+impl Worker {
+    /// Seconds since its start.
+    pub(crate) fn age(&self) -> Option<u64> {
+        let created = UNIX_EPOCH + Duration::from_nanos(self.created);
+        created.elapsed().ok().map(|age| age.as_secs())
+    }
 }

@@ -1,33 +1,32 @@
-//! `supervisor.*`: every process of the server with its version, age, restarts, memory, workers and health (`Plugins`), and a new
-//! process for one of them (`Upgrade`).
+//! `supervisor.*`: every process of the server with its version, age, restarts, memory, workers and health (`Plugins`), the same
+//! with each worker (`Top`), why one is no more (`Why`), and a new process for one of them (`Upgrade`).
 
 use super::{
-    Residents,
+    Death, Residents, Worker,
     ask::{self, QUICK},
+    why::{self, Why},
 };
 use crate::{
     control::Question,
-    fleet::{Member, RosterWatch, State},
+    fleet::{Member, Past, Roster, RosterWatch, State},
     gateway::{Answer, Local},
 };
 use bytes::Bytes;
 use rr_common::{
     COMPATIBLE_VERSION,
-    control::v1::{HealthRequest, ReadyRequest, plugin_client::PluginClient},
+    control::v1::{self, HealthRequest, ReadyRequest, plugin_client::PluginClient},
     rpc::{CallError, Codec, decode, encode},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    path::PathBuf,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinSet, spawn_blocking},
 };
 use tonic::transport::Channel;
+
+/// Ends of workers that are told of one plugin; it may send more.
+const WORKER_DEATHS: usize = 256;
 
 /// The service.
 #[derive(Debug)]
@@ -78,8 +77,10 @@ pub(crate) struct Process {
     pub on_demand: bool,
     /// First parts of its RPC methods.
     pub rpc: Vec<String>,
-    /// Its last deaths, oldest first.
+    /// The last ends of its processes, oldest first.
     pub deaths: Vec<Death>,
+    /// The last ends of its workers, oldest first.
+    pub worker_deaths: Vec<Death>,
 }
 
 /// Memory in bytes.
@@ -91,17 +92,32 @@ pub(crate) struct Memory {
     pub pss: Option<u64>,
 }
 
-/// An end that nobody asked for.
+/// One process with all that is below it: the answer of `supervisor.Top` is a list of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Seen {
+    /// The process.
+    pub process: Process,
+    /// Its workers.
+    pub workers: Vec<Worker>,
+    /// Its pools.
+    pub pools: Vec<Queue>,
+}
+
+/// What waits in a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Death {
-    /// How long ago.
-    pub seconds_ago: u64,
-    /// Exit code or signal.
-    pub exit: String,
-    /// Before it was ready, or right after.
-    pub early: bool,
-    /// What it said.
-    pub reason: String,
+#[serde(default)]
+pub(crate) struct Queue {
+    /// The pool.
+    pub pool: String,
+    /// Workers that there should be.
+    pub workers: u64,
+    /// Requests that wait for a worker.
+    pub waiting: u64,
+    /// Requests that workers have.
+    pub running: u64,
+    /// How long the oldest of those that wait has waited.
+    pub wait_ms: u64,
 }
 
 impl Overview {
@@ -132,27 +148,33 @@ impl Overview {
     /// All processes, the supervisor first.
     pub(crate) async fn processes(&self) -> Vec<Process> {
         let roster = Arc::clone(&self.roster.borrow());
+        let seen = self.seen(&roster).await;
+        seen.into_iter().map(|seen| seen.process).collect()
+    }
+
+    /// The same with their workers.
+    async fn seen(&self, roster: &Roster) -> Vec<Seen> {
         let mut looking = JoinSet::new();
         for (index, member) in roster.members.iter().enumerate() {
-            let member = member.clone();
-            looking.spawn(async move { (index, look(&member).await) });
+            let (member, past) = (member.clone(), roster.past.clone());
+            looking.spawn(async move { (index, look(&member, &past).await) });
         }
         let mut plugins = looking.join_all().await;
         plugins.sort_by_key(|(index, _)| *index);
         let mut all = vec![self.own(roster.stopping).await];
-        all.extend(plugins.into_iter().map(|(_, process)| process));
+        all.extend(plugins.into_iter().map(|(_, seen)| seen));
         all
     }
 
     /// The supervisor, with the processes of those who live in it as its workers.
-    async fn own(&self, stopping: bool) -> Process {
+    async fn own(&self, stopping: bool) -> Seen {
         let pid = std::process::id();
         let mut workers = Vec::new();
         for resident in &self.residents {
             let seen = ask::within(&**resident, QUICK, resident.workers()).await;
             workers.extend(seen.unwrap_or_default());
         }
-        Process {
+        let process = Process {
             name: "supervisor".into(),
             state: if stopping { State::Stopping } else { State::Running }.text().into(),
             pid: Some(pid),
@@ -163,6 +185,11 @@ impl Overview {
             workers_memory: workers.iter().map(|worker| worker.memory).sum(),
             ready: !stopping,
             ..Process::default()
+        };
+        Seen {
+            process,
+            workers,
+            pools: Vec::new(),
         }
     }
 }
@@ -176,6 +203,17 @@ impl Local for Overview {
         Box::pin(async move {
             match method {
                 "Plugins" => encode(codec, &self.processes().await),
+                "Top" => {
+                    let roster = Arc::clone(&self.roster.borrow());
+                    encode(codec, &self.seen(&roster).await)
+                }
+                "Why" => {
+                    let question: why::Question = decode(codec, &body)?;
+                    let roster = Arc::clone(&self.roster.borrow());
+                    let seen = self.seen(&roster).await;
+                    let why = Why::told(&question.about, &seen, &roster);
+                    encode(codec, &why.map_err(CallError::Failed)?)
+                }
                 "Upgrade" => encode(
                     codec,
                     &self.upgrade(decode(codec, &body)?).await.map_err(CallError::Failed)?,
@@ -186,17 +224,13 @@ impl Local for Overview {
     }
 }
 
-async fn look(member: &Member) -> Process {
-    let now = Instant::now();
+async fn look(member: &Member, past: &Past) -> Seen {
+    let name = &member.name;
+    let mut seen = Seen::default();
+    let mut deaths = past.of(name);
     let pid = member.pid.and_then(|pid| u32::try_from(pid.as_raw()).ok());
-    let death = |death: &crate::plugins::lifecycle::Death| Death {
-        seconds_ago: now.saturating_duration_since(death.at).as_secs(),
-        exit: death.exit.to_string(),
-        early: death.early,
-        reason: death.words.clone(),
-    };
-    let mut process = Process {
-        name: member.name.clone(),
+    seen.process = Process {
+        name: name.clone(),
         state: member.state.text().into(),
         pid,
         version: member.version.clone(),
@@ -204,27 +238,45 @@ async fn look(member: &Member) -> Process {
         restarts: member.restarts,
         on_demand: member.on_demand,
         rpc: member.prefixes.clone(),
-        deaths: member.deaths.iter().map(death).collect(),
+        deaths: member.deaths.iter().map(|end| Death::of_plugin(name, end)).collect(),
         ..Process::default()
     };
+    let process = &mut seen.process;
     if let Some(pid) = pid {
         process.memory = memory_of(pid).await;
     }
-    if member.channel.is_none() {
-        return process;
+    if member.channel.is_some() {
+        if let Ok(told) = ask::details(member).await {
+            seen.workers = told.workers.into_iter().map(Worker::from).collect();
+            seen.pools = told.pools.into_iter().map(Queue::from).collect();
+            deaths.extend(told.deaths);
+            process.workers_memory = seen.workers.iter().map(|worker| worker.memory).sum();
+            process.workers = Some(seen.workers.len()).filter(|count| *count > 0);
+        }
+        let health = async |mut client: PluginClient<Channel>| client.health(HealthRequest {}).await;
+        process.health = match ask::ask(member, QUICK, health).await {
+            Ok(answer) => answer.unhealthy,
+            Err(error) => error.to_string(),
+        };
+        let ready = async |mut client: PluginClient<Channel>| client.ready(ReadyRequest {}).await;
+        process.ready = ask::ask(member, QUICK, ready).await.is_ok_and(|answer| answer.ready);
     }
-    if let Ok(workers) = ask::workers(member).await {
-        process.workers_memory = workers.iter().map(|worker| worker.memory).sum();
-        process.workers = Some(workers.len()).filter(|count| *count > 0);
+    let recent = deaths.len().saturating_sub(WORKER_DEATHS);
+    let recent = deaths.into_iter().skip(recent);
+    process.worker_deaths = recent.map(|death| Death::of_worker(name, death)).collect();
+    seen
+}
+
+impl From<v1::PoolInfo> for Queue {
+    fn from(info: v1::PoolInfo) -> Self {
+        Self {
+            pool: info.name,
+            workers: info.workers,
+            waiting: info.waiting,
+            running: info.running,
+            wait_ms: info.wait_ms,
+        }
     }
-    let health = async |mut client: PluginClient<Channel>| client.health(HealthRequest {}).await;
-    process.health = match ask::ask(member, QUICK, health).await {
-        Ok(answer) => answer.unhealthy,
-        Err(error) => error.to_string(),
-    };
-    let ready = async |mut client: PluginClient<Channel>| client.ready(ReadyRequest {}).await;
-    process.ready = ask::ask(member, QUICK, ready).await.is_ok_and(|answer| answer.ready);
-    process
 }
 
 fn age(since: SystemTime) -> Option<u64> {

@@ -173,6 +173,7 @@ fn roster(dir: &Path) -> RosterWatch {
     watch::Sender::new(Arc::new(Roster {
         members,
         stopping: false,
+        ..Roster::default()
     }))
     .subscribe()
 }
@@ -284,6 +285,7 @@ async fn systemd_hears_nothing_of_a_reset_during_start_and_stop() {
     let starting = Roster {
         members: vec![http.clone(), absent("jobs", State::Starting)],
         stopping: false,
+        ..Roster::default()
     };
     let sender = watch::Sender::new(Arc::new(starting));
     let resetter = Resetter::new(sender.subscribe(), Vec::new(), notify);
@@ -291,6 +293,7 @@ async fn systemd_hears_nothing_of_a_reset_during_start_and_stop() {
     sender.send_replace(Arc::new(Roster {
         members: vec![http],
         stopping: true,
+        ..Roster::default()
     }));
     assert_eq!(call(&resetter, "Reset", json!("http")).await.unwrap(), json!(true));
     systemd.set_nonblocking(true).unwrap();

@@ -29,9 +29,6 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// How often a kill is repeated until the process is gone.
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 
-/// Deaths that are remembered.
-const HISTORY: usize = 16;
-
 /// What we want of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -78,19 +75,6 @@ pub(crate) enum Exit {
     Unseen,
 }
 
-/// One death, kept for whoever asks later.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Death {
-    /// When.
-    pub at: Instant,
-    /// How.
-    pub exit: Exit,
-    /// Before it was ready, or right after.
-    pub early: bool,
-    /// What it said about it: why it could not start, or its last log lines.
-    pub words: String,
-}
-
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -101,7 +85,7 @@ pub(crate) enum Event {
     /// It says that it is ready.
     Ready,
     /// The process is gone, or could not be started.
-    Died(Exit, String),
+    Died,
     /// The time of [`Lifecycle::wake`] has come.
     Elapsed,
     /// Somebody wants it down, and dead at that time.
@@ -130,8 +114,8 @@ pub(crate) struct Lifecycle {
     actual: Actual,
     ready: Option<Instant>,
     was_ready: bool,
+    has_died: bool,
     early: VecDeque<Instant>,
-    deaths: VecDeque<Death>,
 }
 
 impl Lifecycle {
@@ -144,8 +128,8 @@ impl Lifecycle {
             actual: Actual::Down,
             ready: None,
             was_ready: false,
+            has_died: false,
             early: VecDeque::new(),
-            deaths: VecDeque::new(),
         }
     }
 
@@ -158,7 +142,7 @@ impl Lifecycle {
                 None
             }
             Event::Ready => self.readied(now),
-            Event::Died(exit, words) => self.died(exit, words, now),
+            Event::Died => self.died(now),
             Event::Elapsed => self.elapsed(now),
             Event::Stop(kill_at) => self.stop(kill_at),
         }
@@ -199,9 +183,15 @@ impl Lifecycle {
         matches!(self.actual, Actual::Up { .. } | Actual::Stopping { .. })
     }
 
-    /// The last deaths, oldest first.
-    pub(crate) fn deaths(&self) -> impl DoubleEndedIterator<Item = &Death> {
-        self.deaths.iter()
+    /// True once any process of this plugin has died.
+    pub(crate) fn has_died(&self) -> bool {
+        self.has_died
+    }
+
+    /// Whether a death now, that nobody asked for, would be one before it was of any use.
+    pub(crate) fn is_early(&self, now: Instant) -> bool {
+        let settled = |ready: Instant| now.saturating_duration_since(ready) >= SETTLED;
+        !matches!(self.actual, Actual::Stopping { .. }) && !self.ready.is_some_and(settled)
     }
 
     fn start(&mut self, now: Instant) -> Option<Action> {
@@ -233,25 +223,13 @@ impl Lifecycle {
         None
     }
 
-    fn died(&mut self, exit: Exit, words: String, now: Instant) -> Option<Action> {
+    fn died(&mut self, now: Instant) -> Option<Action> {
         if !self.is_alive() {
             return None;
         }
-        let asked = matches!(self.actual, Actual::Stopping { .. });
-        let early = !asked
-            && self
-                .ready
-                .is_none_or(|ready| now.saturating_duration_since(ready) < SETTLED);
+        let early = self.is_early(now);
         self.ready = None;
-        if self.deaths.len() == HISTORY {
-            self.deaths.pop_front();
-        }
-        self.deaths.push_back(Death {
-            at: now,
-            exit,
-            early,
-            words,
-        });
+        self.has_died = true;
         if self.wanted == Wanted::Down {
             self.actual = Actual::Down;
             return None;

@@ -13,6 +13,7 @@
 //!
 //! - `TEST_REFUSE=text`: it cannot start, for this reason
 //! - `TEST_DIE_AT_START=code`: it exits before it is ready
+//! - `TEST_PANIC_AT_START=1`: it panics before it is ready
 //! - `TEST_DIE_UNLESS=path`: the same, while there is no such file
 //! - `TEST_HANG_AT_START=1`: it never becomes ready
 //! - `TEST_SLOW_DRAIN=ms`: its drain takes that long
@@ -62,6 +63,9 @@ impl Plugin for TestPlugin {
         }
         if let Ok(code) = env::var("TEST_DIE_AT_START") {
             die(code.parse().unwrap());
+        }
+        if env::var_os("TEST_PANIC_AT_START").is_some() {
+            panic!("as it was asked to");
         }
         if env::var("TEST_DIE_UNLESS").is_ok_and(|path| !Path::new(&path).exists()) {
             die(3);

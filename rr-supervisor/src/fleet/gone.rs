@@ -1,0 +1,66 @@
+//! A process of a plugin that is no more, and what is to be remembered of it.
+
+use super::{
+    Cause, End,
+    plugin::{Plugin, Process},
+};
+use crate::plugins::lifecycle::{Actual, Exit};
+use nix::sys::signal::Signal;
+use rr_common::oom;
+use std::time::{Instant, SystemTime};
+
+/// A process that is no more.
+#[derive(Debug)]
+pub(super) struct Gone {
+    process: Option<Process>,
+    exit: Exit,
+    words: String,
+}
+
+impl Gone {
+    /// One that has ended.
+    pub(super) fn of(mut process: Option<Process>, exit: Exit) -> Self {
+        let refusal = process.as_mut().and_then(|process| process.refusal.take());
+        Self {
+            process,
+            exit,
+            words: refusal.unwrap_or_default(),
+        }
+    }
+
+    /// One that could not be started.
+    pub(super) fn unborn(words: String) -> Self {
+        Self {
+            process: None,
+            exit: Exit::NotStarted,
+            words,
+        }
+    }
+
+    /// What is to be remembered of it; before its lifecycle hears.
+    pub(super) fn end(self, plugin: &Plugin, now: Instant) -> End {
+        let at = SystemTime::now();
+        let life = &plugin.life;
+        let cause = match life.actual() {
+            Actual::Stopping { .. } => plugin.parting,
+            _ if life.is_ready() => Cause::Crash,
+            _ => Cause::Start,
+        };
+        let unasked = matches!(cause, Cause::Crash | Cause::Start) && self.words.is_empty();
+        let mut process = self.process;
+        let oom = process.as_mut().and_then(|process| process.oom.as_mut());
+        let verdict = (unasked && self.exit == Exit::Signal(Signal::SIGKILL as i32))
+            .then(|| oom.map_or(oom::Verdict::Unknown, oom::Watch::look));
+        End {
+            pid: process.as_ref().map(|process| process.pid),
+            since: process.as_ref().map_or(at, |process| process.since),
+            at,
+            cause,
+            exit: self.exit,
+            verdict,
+            early: life.is_early(now),
+            words: self.words,
+            lines: process.map(|process| process.lines).unwrap_or_default(),
+        }
+    }
+}

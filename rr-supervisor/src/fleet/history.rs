@@ -1,0 +1,159 @@
+//! How the plugins' processes ended: the last ends of each plugin, over all its generations, and of what was left behind.
+
+use crate::plugins::lifecycle::Exit;
+use nix::unistd::Pid;
+use rr_common::{oom::Verdict, telemetry::Tail};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Ends that are remembered of each plugin.
+const LAST: usize = 16;
+/// Ends of processes that others had started.
+const LAST_ORPHANS: usize = 64;
+
+/// Why a plugin's process is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ended by itself, or somebody killed it.
+    Crash,
+    /// It did not get ready.
+    Start,
+    /// Another process of the same configuration has its place.
+    Upgrade,
+    /// One of another configuration has its place.
+    Reload,
+    /// The server stops.
+    Stop,
+}
+
+impl Cause {
+    /// In one word.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Start => "start",
+            Self::Upgrade => "upgrade",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// One end.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    /// The process, if it came to one.
+    pub pid: Option<Pid>,
+    /// When it was started.
+    pub since: SystemTime,
+    /// When it was gone.
+    pub at: SystemTime,
+    /// Why.
+    pub cause: Cause,
+    /// How.
+    pub exit: Exit,
+    /// What the kernel's count says of a SIGKILL.
+    pub verdict: Option<Verdict>,
+    /// Unasked, before it was ready or right after.
+    pub early: bool,
+    /// Why it could not start, in its own words.
+    pub words: String,
+    /// The last of what it logged. The log's thread may still be writing there.
+    pub lines: Tail,
+}
+
+impl End {
+    /// How long it ran.
+    pub(crate) fn lasted(&self) -> Duration {
+        self.at.duration_since(self.since).unwrap_or_default()
+    }
+
+    /// Exit code or signal, and what is known about the latter.
+    pub(crate) fn exit_text(&self) -> String {
+        match self.verdict {
+            Some(verdict) => format!("{} ({})", self.exit, verdict.text()),
+            None => self.exit.to_string(),
+        }
+    }
+}
+
+/// The end of a process that a plugin had started and left behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Orphan {
+    pub pid: Pid,
+    pub at: SystemTime,
+    pub exit: Exit,
+}
+
+/// All that is remembered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    ends: HashMap<String, VecDeque<Arc<End>>>,
+    orphans: VecDeque<Orphan>,
+}
+
+impl History {
+    /// Remembers the end of a plugin's process.
+    pub(super) fn ended(&mut self, plugin: &str, end: End) {
+        push(self.ends.entry(plugin.to_owned()).or_default(), Arc::new(end), LAST);
+    }
+
+    /// Remembers the end of an orphan.
+    pub(super) fn buried(&mut self, pid: Pid, exit: Exit) {
+        let at = SystemTime::now();
+        push(&mut self.orphans, Orphan { pid, at, exit }, LAST_ORPHANS);
+    }
+
+    /// The last ends of a plugin's processes, oldest first.
+    pub(super) fn of(&self, plugin: &str) -> Vec<Arc<End>> {
+        let ends = self.ends.get(plugin).into_iter().flatten();
+        ends.cloned().collect()
+    }
+
+    /// The last orphans, oldest first.
+    pub(super) fn orphans(&self) -> Vec<Orphan> {
+        self.orphans.iter().cloned().collect()
+    }
+}
+
+fn push<T>(list: &mut VecDeque<T>, one: T, most: usize) {
+    if list.len() == most {
+        list.pop_front();
+    }
+    list.push_back(one);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut history = History::default();
+        let now = SystemTime::now();
+        for number in 1..=100 {
+            let end = End {
+                pid: Some(Pid::from_raw(number)),
+                since: now - Duration::from_secs(5),
+                at: now,
+                cause: Cause::Crash,
+                exit: Exit::Signal(9),
+                verdict: Some(Verdict::Unknown),
+                early: false,
+                words: String::new(),
+                lines: Tail::default(),
+            };
+            history.ended("http", end);
+            history.buried(Pid::from_raw(number), Exit::Signal(9));
+        }
+        let ends = history.of("http");
+        assert_eq!((ends.len(), history.orphans().len()), (LAST, LAST_ORPHANS));
+        assert_eq!(ends[LAST - 1].pid, Some(Pid::from_raw(100)));
+        assert_eq!(ends[0].exit_text(), "SIGKILL (perhaps out of memory)");
+        assert_eq!(ends[0].lasted(), Duration::from_secs(5));
+        assert!(history.of("kv").is_empty());
+    }
+}
