@@ -14,6 +14,10 @@ use tokio::{
     time::{sleep_until, timeout_at},
 };
 
+/// A second signal so soon after the first is the first one again: `timeout`, shells and terminals may send it both to a
+/// process and to its group.
+pub const SAME_SIGNAL: Duration = Duration::from_millis(250);
+
 /// The side that stops.
 #[derive(Debug)]
 pub struct Stopper {
@@ -63,8 +67,11 @@ impl Signals {
     /// The first begins the stop, the second ends the process at once with code 1.
     pub async fn stop(mut self, stopper: Arc<Stopper>, grace: Duration) {
         self.next().await;
-        stopper.begin(Instant::now() + grace);
-        self.next().await;
+        let begin = Instant::now();
+        stopper.begin(begin + grace);
+        while begin.elapsed() < SAME_SIGNAL {
+            self.next().await;
+        }
         #[expect(clippy::disallowed_methods, reason = "a second signal asks for just that")]
         process::exit(1);
     }

@@ -11,7 +11,11 @@ use std::time::SystemTime;
 
 /// The request got no answer: an empty body, or the reason with `pool.debug` or `show_errors`.
 pub(crate) fn not_executed(app: &App, error: &ExecError, about: About) -> Response<Reply> {
-    report("execute", error, about);
+    // Where people read, once is enough: the pool has told it with what PHP said.
+    let told = log::is_for_people("http") && !matches!(error, ExecError::QueueSize | ExecError::Stopped);
+    if !told {
+        report("execute", error, about);
+    }
     let status = match error {
         ExecError::NoFreeWorkers(_) | ExecError::QueueSize => app.settings.no_workers,
         _ => app.settings.internal_error,

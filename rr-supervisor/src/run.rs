@@ -14,7 +14,7 @@ use crate::{
     service::{self, Services},
 };
 use nix::unistd::Pid;
-use rr_common::shutdown::Signals;
+use rr_common::shutdown::{SAME_SIGNAL, Signals};
 use std::{
     io,
     time::{Duration, Instant},
@@ -113,6 +113,8 @@ impl Run {
     pub(crate) async fn until_the_end(mut self, mut notice: impl FnMut(Notice, &Fleet)) -> io::Result<Ended> {
         let mut reopen = signal(SignalKind::hangup())?;
         let mut order = Order::Starting(0);
+        // When the first signal came.
+        let mut asked = None;
         self.start(PHASES[0], Instant::now());
         loop {
             let now = Instant::now();
@@ -159,6 +161,9 @@ impl Run {
                 Some(order) = self.services.order() => self.services.obey(order, Instant::now()),
                 Some(question) = self.questions.recv() => self.fleet.answer(question, Instant::now()),
                 () = self.signals.next() => {
+                    if asked.is_some_and(|asked: Instant| asked.elapsed() < SAME_SIGNAL) {
+                        continue;
+                    }
                     if let Order::Stopping { failure, .. } = order {
                         self.fleet.kill();
                         self.services.kill();
@@ -168,6 +173,7 @@ impl Run {
                     }
                     notice(Notice::Stopping, &self.fleet);
                     self.systemd.stopping(self.grace);
+                    asked = Some(Instant::now());
                     order = Order::stop(Instant::now() + self.grace, None);
                 }
                 Some(()) = async { reopen.recv().await } => self.fleet.reopen_logs(),

@@ -120,6 +120,9 @@ pub(crate) async fn serve(
     if options.for_people {
         logs::for_people(&mut loaded.config.logs);
         loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
+        for service in loaded.config.service.iter_mut().flat_map(BTreeMap::values_mut) {
+            service.service_name_in_log = true;
+        }
         if let Some(http) = &mut loaded.config.http {
             http.show_errors = true;
             loaded.tree["http"]["show_errors"] = true.into();

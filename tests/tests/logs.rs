@@ -229,7 +229,7 @@ fn up_shows_lines_for_people_whatever_the_configuration_says() {
     server.client().get("/hello?people");
     server.client().get("/stderr?text=PHP%20Warning%3A%20one%0Atwo");
     server.wait_log(" http       | INFO  200 GET /hello?people ");
-    server.wait_log(" http       | INFO  PHP Warning: one\n         http       |       two pid=");
+    server.wait_log(" http       | WARN  PHP Warning: one\n         http       |       two\n");
     assert!(
         !server.log().contains('\u{1b}'),
         "no colours where nobody looks: {}",

@@ -53,8 +53,10 @@ pub(super) async fn live(shared: Arc<Shared>, setup: Arc<Setup>, id: Id) {
         Ok(booted) => booted,
         Err(error) => {
             let unwanted = shared.deadline.borrow().is_some() || shared.with(|core| core.is_unwanted(id));
+            // Code that does not start is told once for each time it has changed.
+            let known = shared.with(|core| core.is_broken() && core.last_error == error.0);
             // A pool that does not start at all says so by itself.
-            if !unwanted && shared.started.load(Ordering::Relaxed) {
+            if !unwanted && !known && shared.started.load(Ordering::Relaxed) {
                 tracing::error!(target: "server", internal_event_name = "EventWorkerError", %error, "failed to allocate the worker");
             }
             shared.with(|core| core.boot_failed(id, &error.0, Instant::now()));

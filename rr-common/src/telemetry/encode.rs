@@ -4,6 +4,7 @@
 use super::Level;
 use super::channel::{Mode, Style};
 use super::text::{self, Text};
+use super::up::{self, Margin};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,9 +16,13 @@ pub(crate) struct Encoder<'a> {
     /// Where the line begins in `out`.
     start: usize,
     style: Style,
-    /// Name of the process: the margin of lines in `up` mode.
+    /// Name of the process.
     process: &'a str,
     fields: bool,
+    /// Of lines in `up` mode.
+    margin: Margin,
+    /// Values of several lines in `up` mode, which stand below the others.
+    below: Vec<u8>,
 }
 
 impl<'a> Encoder<'a> {
@@ -29,6 +34,8 @@ impl<'a> Encoder<'a> {
             style,
             process,
             fields: false,
+            margin: Margin::default(),
+            below: Vec::new(),
         }
     }
 
@@ -54,7 +61,10 @@ impl<'a> Encoder<'a> {
                 self.raw(message_key);
             }
             (false, Mode::Raw) => {}
-            (false, Mode::Up) => text::up_head(&mut self.out, self.process, level, now, self.style.colour),
+            (false, Mode::Up) => {
+                let speaker = up::speaker(self.process, logger);
+                self.margin = up::head(&mut self.out, speaker, level, now, self.style.colour);
+            }
             (false, Mode::Production) => {
                 self.moment(now);
                 for part in ["\t", level.lower(), "\t", logger, "\t"] {
@@ -117,9 +127,13 @@ impl<'a> Encoder<'a> {
     }
 
     pub(crate) fn str(&mut self, key: &str, value: &[u8]) {
-        // A name for programs that watch the log; people have the message.
-        if self.is_up() && key == "internal_event_name" {
-            return;
+        if self.is_up() {
+            match key {
+                // A name for programs that watch the log; people have the message.
+                "internal_event_name" => return,
+                _ if value.contains(&b'\n') => return self.below(key, value),
+                _ => {}
+            }
         }
         self.key(key);
         if self.is_up() && text::is_word(value) {
@@ -133,12 +147,27 @@ impl<'a> Encoder<'a> {
     }
 
     pub(crate) fn display(&mut self, key: &str, value: impl fmt::Display) {
+        if self.is_up() {
+            return self.str(key, value.to_string().as_bytes());
+        }
         self.key(key);
         self.raw("\"");
         let mut text = Text::json(&mut self.out);
         let _ = write!(text, "{value}");
         text.end();
         self.raw("\"");
+    }
+
+    /// Why it failed. In `up` mode that stands right behind the message, in its own words, and must come before all fields.
+    pub(crate) fn error(&mut self, error: impl fmt::Display) {
+        if !self.is_up() {
+            return self.display("error", error);
+        }
+        let error = error.to_string();
+        let mut text = self.text();
+        text.bytes(b": ");
+        text.bytes(up::own_words(&error).as_bytes());
+        text.end();
     }
 
     pub(crate) fn int(&mut self, key: &str, value: impl itoa::Integer) {
@@ -177,6 +206,11 @@ impl<'a> Encoder<'a> {
             (false, true, true) if self.style.colour => self.raw(text::RESET),
             _ => {}
         }
+        if !self.below.is_empty() {
+            let below = std::mem::take(&mut self.below);
+            let tamed = text::tame(&String::from_utf8_lossy(&below), true).into_owned();
+            self.margin.lines(&mut self.out, tamed.as_bytes());
+        }
         self.raw(line_ending);
         self.out
     }
@@ -195,6 +229,13 @@ impl<'a> Encoder<'a> {
         self.style.colour
     }
 
+    /// A value of several lines, for people: it stands below the line, with a margin.
+    fn below(&mut self, key: &str, value: &[u8]) {
+        let indented = [b"\n", key.as_bytes(), b": ", value.trim_ascii_end()].concat();
+        self.below
+            .extend_from_slice(&indented[..indented.len().min(text::VALUE)]);
+    }
+
     fn raw(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
@@ -203,7 +244,7 @@ impl<'a> Encoder<'a> {
         match (self.style.json, self.is_up()) {
             (true, _) => Text::json(&mut self.out),
             (false, false) => Text::plain(&mut self.out),
-            (false, true) => Text::margin(&mut self.out, self.process, self.style.colour),
+            (false, true) => Text::margin(&mut self.out, self.margin.clone()),
         }
     }
 
@@ -214,7 +255,11 @@ impl<'a> Encoder<'a> {
             text::escape(&mut self.out, key.as_bytes());
             self.raw("\":");
         } else if self.is_up() {
-            self.raw(" ");
+            match first && self.out[self.start..].contains(&b'\n') {
+                // Below a text of several lines, not behind its last one.
+                true => self.margin.line(&mut self.out),
+                false => self.raw(" "),
+            }
             if first && self.style.colour {
                 self.raw(text::DIM);
             }

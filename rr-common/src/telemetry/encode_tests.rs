@@ -145,17 +145,32 @@ fn up_gives_every_line_its_margin() {
     encoder.str("reason", b"it died");
     let line = String::from_utf8(encoder.end("\n")).unwrap();
     let after_time = &line[8..];
-    let expected = " http       | WARN  one\n         http       |       two pid=7 reason=\"it died\"\n";
+    let expected = " http       | WARN  one\n         http       |       two\n         http       |       pid=7 reason=\"it died\"\n";
     assert_eq!(after_time, expected);
 }
 
 #[test]
 fn up_shows_php_errors_in_red() {
     let mut encoder = Encoder::new(Vec::new(), style(Mode::Up, false, true), "http");
+    encoder.head(Level::Error, UNIX_EPOCH, "server");
     encoder.message(b"PHP Fatal error:  x\nfine");
     let line = String::from_utf8(encoder.end("\n")).unwrap();
-    assert!(line.starts_with("\x1b[91mPHP Fatal error:  x\x1b[0m\n"), "{line:?}");
+    assert!(line.contains("\x1b[91mPHP Fatal error:  x\x1b[0m\n"), "{line:?}");
     assert!(line.ends_with(" fine\n"), "{line:?}");
+}
+
+#[test]
+fn up_tells_the_failure_first_and_long_values_below() {
+    let mut encoder = Encoder::new(Vec::new(), style(Mode::Up, false, false), "supervisor");
+    encoder.head(Level::Error, UNIX_EPOCH + TIME, "service.import");
+    encoder.message(b"failed");
+    encoder.error("a_b: SoftJobError: E: x\n#0 y");
+    encoder.str("trace", b"1\n2\n");
+    encoder.int("n", 7);
+    let line = String::from_utf8(encoder.end("\n")).unwrap();
+    let margin = "\n         import     |       ";
+    let expected = format!(" import     | ERROR failed: E: x{margin}#0 y{margin}n=7{margin}trace: 1{margin}2\n");
+    assert_eq!(&line[8..], expected);
 }
 
 proptest! {

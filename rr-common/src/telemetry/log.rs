@@ -4,17 +4,17 @@
 //! are those of libraries and are left out, those of our own crates go to the process's own logger. Lines that no
 //! channel writes cost one comparison: `tracing` remembers by call site that nobody wants them.
 
-use super::channel::{Channel, LogError, Table};
+use super::channel::{Channel, LogError, Mode, Table};
 use super::encode::Encoder;
 use super::send::Sender;
 use super::trace::Place;
-use super::{Level, wire};
+use super::{Level, up, wire};
 use crate::config::section::Logs;
 use std::cell::Cell;
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use super::outputs::Outputs;
 
@@ -22,6 +22,8 @@ static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Buffers beyond this size are not kept for the next line.
 const KEPT: usize = 16 * 1024;
+/// A complaint of PHP that is repeated within this time is told once, where people read.
+const MOMENT: Duration = Duration::from_millis(500);
 /// How long the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -92,6 +94,11 @@ pub fn enabled(logger: &str, level: Level) -> bool {
     LOGGER.get().is_some_and(|log| log.wanted(logger, level).is_some())
 }
 
+/// Whether this logger's lines are for people (`up`).
+pub fn is_for_people(logger: &str) -> bool {
+    LOGGER.get().is_some_and(|log| log.is_for_people(logger))
+}
+
 /// Begins a line, without the way through `tracing`: for names that are known at run time only, and for the hot path.
 /// `None` if it would not be written.
 pub fn line(logger: &str, level: Level, message: &str) -> Option<Line<'static>> {
@@ -136,6 +143,8 @@ pub(super) struct Logger {
     process: Box<str>,
     table: RwLock<Arc<Table>>,
     sender: Arc<Sender>,
+    /// PHP's last complaint, in `up` mode.
+    said: Mutex<Option<(Box<[u8]>, Instant)>>,
 }
 
 impl Logger {
@@ -145,6 +154,7 @@ impl Logger {
             process: process.into(),
             table,
             sender,
+            said: Mutex::new(None),
         })
     }
 
@@ -182,16 +192,42 @@ impl Logger {
         }
     }
 
+    fn is_for_people(&self, logger: &str) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let style = table.channel(logger).style;
+        style.mode == Mode::Up && !style.json
+    }
+
+    /// Whether a complaint of PHP is the last one again, within a moment. Remembers it.
+    fn has_just_said(&self, output: &[u8]) -> bool {
+        if up::complaint(output).is_none() {
+            return false;
+        }
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let repeated = said
+            .as_ref()
+            .is_some_and(|(text, when)| **text == *output && when.elapsed() < MOMENT);
+        if !repeated {
+            *said = Some((output.into(), Instant::now()));
+        }
+        repeated
+    }
+
     fn worker_output(&self, plugin: &str, pid: u32, output: &[u8]) {
-        let Some(mut line) = self.begin("server", Level::Info) else {
+        // Where people read, a complaint of PHP has its own level and is told once, however many workers make it.
+        let output = output.trim_ascii_end();
+        let for_people = self.is_for_people("server");
+        let level = match for_people {
+            true if self.has_just_said(output) => return,
+            true => up::complaint(output).unwrap_or(Level::Info),
+            false => Level::Info,
+        };
+        let Some(mut line) = self.begin("server", level) else {
             return;
         };
-        line.encoder.message(output.trim_ascii_end());
-        if !line.encoder.is_bare() {
-            line.uint("pid", pid.into());
-        }
-        if !line.encoder.is_bare() && !line.encoder.is_up() {
-            line.str("plugin", plugin);
+        line.encoder.message(output);
+        if !line.encoder.is_bare() && !for_people {
+            line.uint("pid", pid.into()).str("plugin", plugin);
         }
         line.send();
     }

@@ -59,7 +59,15 @@ impl tracing::Subscriber for Subscriber {
         if !message.seen {
             line.encoder.message(metadata.name().as_bytes());
         }
-        event.record(&mut Fields(&mut line.encoder));
+        // For people the failure comes first.
+        let error_first = line.encoder.is_up();
+        if error_first {
+            event.record(&mut Failure(&mut line.encoder));
+        }
+        event.record(&mut Fields {
+            encoder: &mut line.encoder,
+            error_first,
+        });
         line.send();
     }
 
@@ -107,51 +115,87 @@ impl Visit for Message<'_, '_> {
     }
 }
 
-/// Writes all fields but the message.
-struct Fields<'a, 'b>(&'a mut Encoder<'b>);
+/// Writes the field `error`, for lines that have it right behind the message.
+struct Failure<'a, 'b>(&'a mut Encoder<'b>);
 
-impl Visit for Fields<'_, '_> {
+impl Visit for Failure<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if field.name() != "message" {
-            self.0.display(field.name(), format_args!("{value:?}"));
+        if field.name() == "error" {
+            self.0.error(format_args!("{value:?}"));
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() != "message" {
-            self.0.str(field.name(), value.as_bytes());
+        if field.name() == "error" {
+            self.0.error(value);
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        if field.name() == "error" {
+            self.0.error(value);
+        }
+    }
+}
+
+/// Writes all fields but the message, and the error where that has been written.
+struct Fields<'a, 'b> {
+    encoder: &'a mut Encoder<'b>,
+    error_first: bool,
+}
+
+impl Fields<'_, '_> {
+    fn is_written(&self, field: &Field) -> bool {
+        // What the reference calls its reasons is the message once more, for programs.
+        let known = ["error", "reason"].contains(&field.name());
+        field.name() == "message" || (self.error_first && known)
+    }
+}
+
+impl Visit for Fields<'_, '_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if !self.is_written(field) {
+            self.encoder.display(field.name(), format_args!("{value:?}"));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if !self.is_written(field) {
+            self.encoder.str(field.name(), value.as_bytes());
         }
     }
 
     fn record_bytes(&mut self, field: &Field, value: &[u8]) {
-        self.0.str(field.name(), value);
+        self.encoder.str(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.int(field.name(), value);
+        self.encoder.int(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.int(field.name(), value);
+        self.encoder.int(field.name(), value);
     }
 
     fn record_i128(&mut self, field: &Field, value: i128) {
-        self.0.int(field.name(), value);
+        self.encoder.int(field.name(), value);
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.0.int(field.name(), value);
+        self.encoder.int(field.name(), value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.float(field.name(), value);
+        self.encoder.float(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.bool(field.name(), value);
+        self.encoder.bool(field.name(), value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.0.display(field.name(), value);
+        if !self.is_written(field) {
+            self.encoder.display(field.name(), value);
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! The pieces of text that lines are made of: JSON strings, times, colours, the margin of `up`.
+//! The pieces of text that lines are made of: JSON strings, times, colours.
 
-use super::Level;
+use super::{Level, up::Margin};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 pub(crate) const RESET: &str = "\x1b[0m";
 pub(crate) const DIM: &str = "\x1b[2m";
-const RED: &str = "\x1b[91m";
-const YELLOW: &str = "\x1b[93m";
+pub(crate) const RED: &str = "\x1b[91m";
+pub(crate) const YELLOW: &str = "\x1b[93m";
 
 /// For every byte below 0x80 whether it stands in a JSON string as it is.
 const AS_IT_IS: [bool; 256] = {
@@ -120,7 +120,7 @@ pub(crate) fn local(moment: SystemTime) -> impl fmt::Display {
         .to_string()
 }
 
-fn civil(moment: SystemTime, zone: &TimeZone) -> DateTime {
+pub(crate) fn civil(moment: SystemTime, zone: &TimeZone) -> DateTime {
     let timestamp = Timestamp::try_from(moment).unwrap_or(Timestamp::UNIX_EPOCH);
     zone.to_datetime(timestamp)
 }
@@ -145,52 +145,26 @@ pub(crate) fn status_colour(status: u16) -> &'static str {
     }
 }
 
-/// What stands before the message in `up` mode: the local time, the process, the level.
-pub(crate) fn up_head(out: &mut Vec<u8>, process: &str, level: Level, now: SystemTime, colours: bool) {
-    let time = civil(now, &TimeZone::system());
-    let [dim, reset, of_level] = if colours { [DIM, RESET, colour(level)] } else { [""; 3] };
-    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    let _ = write!(out, "{dim}{hour:02}:{minute:02}:{second:02}{reset} ");
-    up_margin(out, process, colours);
-    let _ = write!(out, "{of_level}{:<5}{reset} ", level.upper());
-}
-
-fn up_margin(out: &mut Vec<u8>, process: &str, colours: bool) {
-    const PALETTE: [&str; 6] = ["\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[34m", "\x1b[33m", "\x1b[96m"];
-    let sum = process
-        .bytes()
-        .fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    let [of_process, reset] = if colours {
-        [PALETTE[sum % PALETTE.len()], RESET]
-    } else {
-        [""; 2]
-    };
-    let _ = write!(out, "{of_process}{process:<10} |{reset} ");
-}
-
 /// Most bytes of one message or value: what a worker writes at once, and less, escaped, than the longest line.
 pub(crate) const VALUE: usize = 1152 * 1024;
 
 /// Text that is being appended, with the escapes that its place needs, up to [`VALUE`] bytes.
 pub(crate) struct Text<'a> {
     out: &'a mut Vec<u8>,
-    place: Place<'a>,
+    place: Place,
     left: usize,
     cut: usize,
 }
 
-enum Place<'a> {
+enum Place {
     Json,
     Plain,
-    /// Further lines get the process's name before them.
-    Margin {
-        process: &'a str,
-        colours: bool,
-    },
+    /// Further lines get the margin of `up` before them.
+    Margin(Margin),
 }
 
 impl<'a> Text<'a> {
-    fn new(out: &'a mut Vec<u8>, place: Place<'a>) -> Self {
+    fn new(out: &'a mut Vec<u8>, place: Place) -> Self {
         Self {
             out,
             place,
@@ -207,8 +181,8 @@ impl<'a> Text<'a> {
         Self::new(out, Place::Plain)
     }
 
-    pub(crate) fn margin(out: &'a mut Vec<u8>, process: &'a str, colours: bool) -> Self {
-        Self::new(out, Place::Margin { process, colours })
+    pub(crate) fn margin(out: &'a mut Vec<u8>, margin: Margin) -> Self {
+        Self::new(out, Place::Margin(margin))
     }
 
     /// Appends bytes; what does not fit is only counted.
@@ -230,16 +204,7 @@ impl<'a> Text<'a> {
         match self.place {
             Place::Json => escape(self.out, bytes),
             Place::Plain => self.out.extend_from_slice(bytes),
-            Place::Margin { process, colours } => {
-                for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-                    if index > 0 {
-                        self.out.extend_from_slice(b"\n         ");
-                        up_margin(self.out, process, colours);
-                        self.out.extend_from_slice(b"      ");
-                    }
-                    highlighted(self.out, line, colours);
-                }
-            }
+            Place::Margin(ref margin) => margin.lines(self.out, bytes),
         }
     }
 }
@@ -248,25 +213,6 @@ impl fmt::Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes());
         Ok(())
-    }
-}
-
-/// A line of text, PHP's complaints in colour.
-fn highlighted(out: &mut Vec<u8>, line: &[u8], colours: bool) {
-    const WRONG: [&[u8]; 4] = [b"PHP Fatal error:", b"PHP Parse error:", b"Fatal error:", b"Uncaught "];
-    const DOUBTFUL: [&[u8]; 4] = [b"PHP Warning:", b"PHP Notice:", b"PHP Deprecated:", b"Warning:"];
-    let line_has = |texts: &[&[u8]]| texts.iter().any(|text| memchr::memmem::find(line, text).is_some());
-    let highlight = match colours {
-        false => None,
-        true if line_has(&WRONG) => Some(RED),
-        true if line_has(&DOUBTFUL) => Some(YELLOW),
-        true => None,
-    };
-    let Some(highlight) = highlight else {
-        return out.extend_from_slice(line);
-    };
-    for part in [highlight.as_bytes(), line, RESET.as_bytes()] {
-        out.extend_from_slice(part);
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn for_people(logs: &mut Logs) {
     let level = std::mem::take(&mut logs.main.level);
     *logs = Logs::default();
     logs.main.mode = "up".into();
-    logs.main.level = level;
+    // What each worker does is of interest only to those who ask for it.
+    logs.main.level = if level.is_empty() { "info".into() } else { level };
 }
 
 impl ServerLog {

@@ -20,7 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 enum Outcome {
     /// So many serve, that long after they were asked for.
     Renewed(u32, Duration),
-    /// The new ones do not start, or the plugin does not answer.
+    /// The new ones do not start; the plugin has told why.
+    Broken,
+    /// The plugin does not answer.
     Failed(String),
     /// It has no workers, or it is stopping.
     Nothing,
@@ -92,8 +94,9 @@ fn tell(name: &str, changed: &str, outcome: Outcome) {
             let (noun, took) = (if workers == 1 { "worker" } else { "workers" }, took.as_millis());
             tracing::info!(target: "watch", "{changed}, {name}: {workers} {noun} renewed in {took} ms");
         }
+        Outcome::Broken => tracing::error!(target: "watch", "{changed}, {name}: the new workers do not start"),
         Outcome::Failed(error) => {
-            tracing::error!(target: "watch", "{changed}, {name}: the new workers do not start: {error}");
+            tracing::error!(target: "watch", error, "{changed}, {name}: the workers are not renewed");
         }
     }
 }
@@ -127,6 +130,7 @@ async fn renewed(mut roster: RosterWatch, plugin: String, hold: Duration) -> Out
                     return Outcome::Failed(error.to_string());
                 }
             }
+            Err(AskError::Failed(_)) => return Outcome::Broken,
             Err(error) => return Outcome::Failed(error.to_string()),
         }
     }
