@@ -13,6 +13,7 @@
 //! - [`adopt`]: what a supervisor before us has left behind
 //! - [`app_log`]: `app.*`: log lines of PHP applications
 //! - [`plugins`]: which there are, the life of each as plain data, how one is started
+//! - [`cgroup`]: limits of single plugins
 //! - [`control`]: our side of the contract `rr.control.v1`
 //! - [`metrics`]: what is counted, and the page for Prometheus
 //! - [`endpoint`]: HTTP servers of our own, for few and small requests
@@ -26,6 +27,7 @@
 mod adopt;
 mod app_log;
 mod calls;
+mod cgroup;
 mod cli;
 mod control;
 mod control_dir;

@@ -3,6 +3,7 @@
 use crate::{
     adopt::{self, Left, memory::Memory},
     calls::Calls,
+    cgroup::{self, Groups},
     control,
     control_dir::{self, ControlDir, ControlDirError, Identity},
     debug,
@@ -138,6 +139,9 @@ pub(crate) async fn serve(
     for warning in &loaded.warnings {
         tracing::warn!(target: "config", "{warning}");
     }
+    for warning in cgroup::warnings(&loaded.config.supervisor) {
+        tracing::warn!(target: "config", "{warning}");
+    }
     for section in loaded.config.unserved_sections() {
         tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
     }
@@ -186,6 +190,7 @@ pub(crate) async fn serve(
     let json = Bytes::from(serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?);
     let ledger = metrics::Ledger::default();
     let surroundings = Surroundings {
+        groups: Groups::new(&loaded.config.supervisor.cgroup),
         sockets,
         ledger: metrics.is_some().then(|| ledger.clone()),
         past: Past::default(),

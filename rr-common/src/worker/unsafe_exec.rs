@@ -5,11 +5,11 @@
 use nix::{
     errno::Errno,
     sys::{prctl, signal::Signal},
-    unistd::{Gid, Pid, Uid, getppid, setgid, setgroups, setuid},
+    unistd::{Gid, Pid, Uid, getppid, setgid, setgroups, setuid, write},
 };
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     os::unix::process::CommandExt,
     process::Command,
 };
@@ -42,6 +42,27 @@ pub fn prepare(command: &mut Command, identity: Option<Identity>) {
             return Err(io::Error::from(Errno::ESRCH));
         }
         Ok(())
+    };
+    // SAFETY: the closure makes system calls only and allocates nothing (errors are plain numbers).
+    unsafe {
+        command.pre_exec(before_exec);
+    }
+}
+
+/// Makes the child enter a control group before it becomes another program, so that all it ever starts is in there. The descriptor
+/// is that of the group's `cgroup.procs`. To be called before anything that gives descriptors other numbers.
+pub fn enter_group(command: &mut Command, procs: OwnedFd) {
+    let before_exec = move || -> io::Result<()> {
+        // Its own number in digits, from the end, without an allocation.
+        let mut digits = [0; 10];
+        let mut first = digits.len();
+        let mut left = Pid::this().as_raw().unsigned_abs();
+        while left > 0 && first > 0 {
+            first -= 1;
+            digits[first] = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        write(&procs, &digits[first..]).map(drop).map_err(io::Error::from)
     };
     // SAFETY: the closure makes system calls only and allocates nothing (errors are plain numbers).
     unsafe {

@@ -10,6 +10,7 @@ mod replace;
 mod roster;
 
 use crate::{
+    cgroup::Groups,
     control::Question,
     control_dir::ControlDir,
     logs::ServerLog,
@@ -62,6 +63,8 @@ pub(crate) struct Surroundings {
     pub log: ServerLog,
     /// The control directory.
     pub control_dir: ControlDir,
+    /// The control groups of plugins with limits.
+    pub groups: Groups,
     /// The way back into the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
 }
@@ -341,6 +344,7 @@ impl Fleet {
             self.around.sockets.remove_files();
         }
         drop(self.around.control_dir);
+        drop(self.around.groups);
         self.around.log.finish(patience);
     }
 

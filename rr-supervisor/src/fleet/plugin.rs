@@ -276,7 +276,16 @@ impl Plugin {
             Some(user) => around.control_dir.for_user(&entry.name, &user).map_err(failed)?,
             None => around.control_dir.path().to_owned(),
         };
+        let limits = &entry.process.limits;
+        let group = around
+            .groups
+            .wants(limits)
+            .then(|| around.groups.place(&entry.name, limits));
+        let group = group
+            .transpose()
+            .map_err(|error| SpawnError::Limits(entry.name.clone(), error))?;
         let spawn = Spawn {
+            group,
             name: &entry.name,
             program: &entry.program,
             process: &entry.process,

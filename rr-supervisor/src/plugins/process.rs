@@ -1,11 +1,15 @@
 //! Starting a plugin's process: its program, environment, user and descriptors.
 
+use crate::cgroup::CgroupError;
 use command_fds::{CommandFdExt, FdMapping};
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::{Pid, User},
 };
-use rr_common::config::{CommandLine, section::PluginProcess};
+use rr_common::{
+    config::{CommandLine, section::PluginProcess},
+    worker::unsafe_exec,
+};
 use std::{
     fmt, io,
     os::{fd::OwnedFd, unix::process::CommandExt},
@@ -43,6 +47,8 @@ pub(crate) struct Spawn<'a> {
     pub state: Option<OwnedFd>,
     /// Its stdout and stderr, if they are not ours.
     pub output: Option<OwnedFd>,
+    /// `cgroup.procs` of the control group that limits it.
+    pub group: Option<OwnedFd>,
 }
 
 /// Why a process cannot be started.
@@ -54,6 +60,9 @@ pub(crate) enum SpawnError {
     /// A taken port, no descriptor for the log, and the like.
     #[error("{0}")]
     Prepare(io::Error),
+    /// Its limits cannot be set.
+    #[error("supervisor.plugins.{0}.limits: {1}")]
+    Limits(String, CgroupError),
     /// The kernel refuses.
     #[error("{program}: {error}")]
     Exec {
@@ -105,6 +114,9 @@ impl Spawn<'_> {
         };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).process_group(0);
+        if let Some(group) = self.group {
+            unsafe_exec::enter_group(&mut command, group);
+        }
         if let Some(user) = user(self.process)? {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }

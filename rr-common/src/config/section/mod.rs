@@ -49,7 +49,7 @@ pub use reload::{Reload, Watched};
 pub use server::{Endure, OnInit, Rpc, Server};
 pub use service::Service;
 pub use sqs::{Sqs, SqsQueue};
-pub use supervisor::{Control, PluginProcess, PluginRole, Restart, StartPolicy, Supervisor};
+pub use supervisor::{Control, Limits, PluginProcess, PluginRole, Restart, StartPolicy, Supervisor};
 pub use tcp::{Tcp, TcpServer};
 pub use temporal::{Temporal, TemporalMetrics, TemporalPrometheus, TemporalStatsd, TemporalTls};
 pub use tls::{Acme, Ssl, Tls};

@@ -18,6 +18,9 @@ pub struct Supervisor {
     pub restart: Restart,
     /// The directory of the control sockets.
     pub control: Control,
+    /// Directory of a control group (version 2) that is ours to divide, for `limits`; empty means the one that we run in, `none` that
+    /// limits are not set.
+    pub cgroup: String,
     /// Settings of single plugin processes, by plugin name.
     pub plugins: BTreeMap<String, PluginProcess>,
 }
@@ -85,6 +88,8 @@ pub struct PluginProcess {
     pub listen: Vec<String>,
     /// How long the process may take to be ready; without it 60s more than the pool's `allocate_timeout`.
     pub start_timeout: Dur,
+    /// What the process may use together with all that it starts, its PHP workers above all.
+    pub limits: Limits,
 }
 
 /// Place of a custom plugin in the flow of work: when it is started and stopped, and how it is upgraded.
@@ -102,6 +107,28 @@ pub enum PluginRole {
     Ingress,
 }
 
+/// Limits of a plugin's process with all that it starts; needs a control group of our own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Limits {
+    /// Memory in MB. What goes beyond is killed by the kernel, the largest process first.
+    #[schemars(extend("x-zero" = true))]
+    pub memory: u64,
+    /// Processors: 1.5 is the time of one and a half.
+    #[schemars(extend("x-zero" = true))]
+    pub cpu: f64,
+    /// Processes and threads.
+    #[schemars(extend("x-zero" = true))]
+    pub tasks: u64,
+}
+
+impl Limits {
+    /// True when nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Default for Supervisor {
     fn default() -> Self {
         Self {
@@ -109,6 +136,7 @@ impl Default for Supervisor {
             start: StartPolicy::default(),
             restart: Restart::default(),
             control: Control::default(),
+            cgroup: String::new(),
             plugins: BTreeMap::new(),
         }
     }
