@@ -13,6 +13,7 @@ mod frames;
 mod held;
 mod lease;
 mod life;
+mod manager;
 mod page;
 mod service;
 mod slot;

@@ -4,6 +4,7 @@ use super::{
     Plugin, StartError,
     doors::Entrance,
     life::{Begun, Life},
+    manager::Manager,
     page,
     slot::Slot,
 };
@@ -106,7 +107,9 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
     if let Begun::Ready(life) =
         Life::<P>::begin((config, section), listeners, None, slot, stop.clone(), entrance).await?
     {
+        let manager = Manager::ready(life.threads());
         let deadline = stop.begun().await;
+        manager.stopping(deadline);
         life.end(deadline).await;
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::runtime::Handle;
 
 /// A plugin that runs, and the threads below it.
 #[derive(Debug)]
@@ -58,6 +59,11 @@ impl<P: Plugin> Life<P> {
             }
             _ = stop.begun() => Ok(Begun::Stopped),
         }
+    }
+
+    /// The threads on which requests run.
+    pub(super) fn threads(&self) -> Vec<Handle> {
+        self.frames.handles()
     }
 
     /// Drains and stops, all before the deadline.

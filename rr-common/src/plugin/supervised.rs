@@ -9,6 +9,7 @@ use super::{
     doors::Entrance,
     held::{Coming, Holding},
     life::{Begun, Life},
+    manager::Manager,
     service::Service,
     slot::Slot,
 };
@@ -130,7 +131,9 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
             // A supervisor that is gone by now is told by the way of its successor.
             let _ = link.started(None).await;
             started.send_replace(true);
+            let manager = Manager::ready(life.threads());
             let deadline = stop.begun().await;
+            manager.stopping(deadline);
             life.end(deadline).await;
             ExitCode::SUCCESS
         }

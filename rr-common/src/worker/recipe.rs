@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Variables by which the supervisor talks to a plugin, and systemd to a service: none of PHP's business.
-const OURS: [&str; 8] = [
+const OURS: [&str; 12] = [
     "RR_CONTROL",
     "RR_CONTROL_DIR",
     "RR_PLUGIN",
@@ -20,6 +20,10 @@ const OURS: [&str; 8] = [
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "FDSTORE",
 ];
 
 /// How a worker is started.
