@@ -45,17 +45,20 @@ impl Manager {
     /// Starts the server as systemd does: with these variables, and with the descriptors that are kept for it. They stay kept.
     pub fn start(&self, room: Room, port: u16, config: &str, variables: &[(&str, &str)]) -> Server {
         let file = room.write(".rr.yaml", config);
-        // LISTEN_PID must be the server's own, which a shell knows before it becomes the server.
-        let script = format!(
-            "export LISTEN_FDS={} LISTEN_PID=$$; exec {} serve -c {}",
-            self.stored.len(),
-            bin::server().display(),
-            file.display()
-        );
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).envs(variables.iter().copied());
+        let line = format!("{} serve -c {}", bin::server().display(), file.display());
+        let mut command = self.command(&line);
+        command.envs(variables.iter().copied());
+        Server::run(room, port, command)
+    }
+
+    /// Any other service, by its command line.
+    pub fn command(&self, line: &str) -> Command {
+        // LISTEN_PID must be the program's own, which a shell knows before it becomes the program.
+        let script = format!("export LISTEN_FDS={} LISTEN_PID=$$; exec {line}", self.stored.len());
         let names: Vec<_> = self.stored.keys().cloned().collect();
+        let mut command = Command::new("sh");
         command
+            .args(["-c", &script])
             .env("NOTIFY_SOCKET", &self.path)
             .env("LISTEN_FDNAMES", names.join(":"));
         let passed = (3..).zip(self.stored.values());
@@ -64,7 +67,7 @@ impl Manager {
             child_fd,
         });
         command.fd_mappings(mappings.collect()).unwrap();
-        Server::run(room, port, command)
+        command
     }
 
     /// The next message, if one comes in that time.

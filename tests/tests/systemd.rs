@@ -288,3 +288,76 @@ fn a_unix_socket_outlives_a_restart_and_one_that_nobody_wants_is_closed() {
     assert_eq!(third.client().get("/").status, 200);
     assert!(third.stop().success());
 }
+
+/// What `rr plugins` says of rr-http.
+fn seen(server: &Server) -> serde_json::Value {
+    let mut command = Command::new(bin::server());
+    let file = server.room().file(".rr.yaml");
+    let output = command.args(["plugins", "--json", "-c"]).arg(file).output().unwrap();
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let mut all = all["plugins"].as_array().cloned().unwrap_or_default().into_iter();
+    all.find(|process| process["name"] == "http").unwrap_or_default()
+}
+
+/// systemd has the plugin's process and its socket, the supervisor the rest: as `roadrunner-plugin@http` has it.
+#[test]
+fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
+    let mut systemd = Manager::new();
+    let port = free_port();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    systemd.stored.insert("http".into(), listener.into());
+    let place = Room::new();
+    let control = place.file("control");
+    let settings = json!({
+        "rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())},
+        "endure": {"grace_period": "10s"},
+        "supervisor": {
+            "adopt_timeout": "20s",
+            "control": {"dir": control},
+            "plugins": {"http": {"attached": true}},
+        },
+    });
+    let config = http_config(port, settings).to_string();
+    let launch = || Server::launch(Room::new(), port, &config, &[]);
+    let first = launch();
+    first.wait_log("RoadRunner server started");
+    assert_eq!(seen(&first)["state"], "down");
+
+    let mut plugin = systemd.command(&bin::binary("rr-http").display().to_string());
+    let mut plugin = plugin
+        .env("RR_PLUGIN", "http")
+        .env("RR_CONTROL", control.join("supervisor.sock"))
+        .env("WATCHDOG_USEC", "1000000")
+        .spawn()
+        .unwrap();
+    systemd.wait_for("READY=1");
+    systemd.wait_for("WATCHDOG=1");
+    assert_eq!(seen(&first)["pid"], plugin.id());
+    let load = Load::start(first.address(), 2, "/echo?body=hi");
+    eventually(SOON, || load.answers() > 20);
+    // PHP hears nothing of systemd.
+    for worker in process::named_by(plugin.id(), |name| name.starts_with("php")) {
+        let environment = fs::read(format!("/proc/{worker}/environ")).unwrap();
+        assert!(!String::from_utf8_lossy(&environment).contains("NOTIFY_SOCKET"));
+    }
+
+    first.signal(Signal::SIGKILL);
+    first.wait_exit(SOON);
+    let second = launch();
+    eventually(SOON, || seen(&second)["state"] == "running");
+    assert_eq!(seen(&second)["pid"], plugin.id());
+    let before = load.answers();
+    eventually(SOON, || load.answers() > before + 20);
+    let outcome = load.stop();
+    assert_eq!(
+        (outcome.refused, &outcome.failures[..]),
+        (0, &[][..]),
+        "{}",
+        second.log()
+    );
+
+    second.signal(Signal::SIGTERM);
+    systemd.wait_for("STOPPING=1");
+    assert!(plugin.wait().unwrap().success());
+    assert!(second.wait_exit(SOON).success(), "{}", second.log());
+}
