@@ -9,7 +9,7 @@ mod sys;
 
 pub use address::{Address, AddressError, Endpoint};
 pub use bind::bind;
-pub use sys::{Inherited, export, inherit};
+pub use sys::{Inherited, SELF_FD, export, inherit};
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt::Ipv6V6Only};
 use std::{

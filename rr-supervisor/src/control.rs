@@ -1,6 +1,6 @@
 //! Our side of the contract: every call of a plugin becomes a question to the supervisor's loop, which owns all state.
 
-use crate::{calls::Calls, fleet::Told};
+use crate::{calls::Calls, fleet::Told, renew::Wish};
 use nix::unistd::{Pid, getpgid};
 use rr_common::{
     COMPATIBLE_VERSION,
@@ -61,6 +61,8 @@ pub(crate) enum Question {
         /// How it went.
         told: Told,
     },
+    /// An operator's: replace the supervisor's own program.
+    Renew(Wish),
     /// Our own: a plugin's process that is no child of ours has ended.
     Left {
         /// The process.

@@ -14,6 +14,7 @@ use std::{
     env,
     fs::{self, File, TryLockError},
     io,
+    os::fd::OwnedFd,
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, FileTypeExt, MetadataExt},
@@ -36,7 +37,7 @@ const LONGEST: usize = 77;
 #[derive(Debug)]
 pub(crate) struct ControlDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Why there is no control directory.
@@ -71,29 +72,44 @@ pub(crate) struct Identity<'a> {
 }
 
 impl ControlDir {
-    /// Makes and locks the directory; what a dead predecessor left in it is removed.
+    /// Makes and locks the directory; what a dead predecessor left in it is removed, unless plugins of it serve on. `lock` is what a
+    /// program before us in this process had.
     ///
     /// # Errors
     /// Somebody else lives there, or no place can be written.
-    pub(crate) fn open(control: &Control, identity: &Identity<'_>, access: &Access) -> Result<Self, ControlDirError> {
+    pub(crate) fn open(
+        control: &Control,
+        identity: &Identity<'_>,
+        access: &Access,
+        lock: Option<OwnedFd>,
+    ) -> Result<Self, ControlDirError> {
+        let lock = lock.map(File::from);
         if !control.dir.is_empty() {
             let path = PathBuf::from(&control.dir);
             if path.as_os_str().len() > LONGEST {
                 return Err(ControlDirError::Long(path));
             }
-            return Self::claim(path, access);
+            return Self::claim(path, access, lock.as_ref());
         }
         let name = identity.name();
         let mut last = None;
         for parent in parents() {
             remove_stale(&parent, &name);
             let path = parent.join(&name);
-            match Self::claim(path, access) {
+            match Self::claim(path, access, lock.as_ref()) {
                 Err(error @ ControlDirError::Io { .. }) => last = Some(error),
                 other => return other,
             }
         }
         Err(last.unwrap_or_else(|| ControlDirError::Foreign(name.into())))
+    }
+
+    /// A copy of the lock, for the next program of this process.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
+        Ok(self.lock.try_clone()?.into())
     }
 
     /// Where it is.
@@ -138,7 +154,7 @@ impl ControlDir {
         Ok(path)
     }
 
-    fn claim(path: PathBuf, access: &Access) -> Result<Self, ControlDirError> {
+    fn claim(path: PathBuf, access: &Access, held: Option<&File>) -> Result<Self, ControlDirError> {
         let io = |error: io::Error| ControlDirError::Io {
             path: path.clone(),
             error,
@@ -154,7 +170,8 @@ impl ControlDir {
             if !meta.is_dir() || meta.uid() != Uid::effective().as_raw() {
                 return Err(ControlDirError::Foreign(path));
             }
-            let lock = match File::create(path.join(LOCK)) {
+            let held = held.filter(|held| is_same_file(held, &path.join(LOCK)));
+            let lock = match held.map_or_else(|| File::create(path.join(LOCK)), File::try_clone) {
                 Ok(lock) => lock,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(io(error)),
@@ -170,7 +187,7 @@ impl ControlDir {
             access.protect(&path, true).map_err(io)?;
             // Those of plugins that serve on are theirs until they are adopted.
             remove_dead_sockets(&path);
-            return Ok(Self { path, _lock: lock });
+            return Ok(Self { path, lock });
         }
         Err(ControlDirError::Taken(path))
     }
@@ -271,7 +288,8 @@ fn remove_stale(parent: &Path, own: &str) {
         let Ok(lock) = File::open(path.join(LOCK)) else {
             continue;
         };
-        if lock.try_lock().is_ok() && !has_live_socket(&path) {
+        // Looked at first: whoever adopts these plugins must never find the lock taken by us.
+        if !has_live_socket(&path) && lock.try_lock().is_ok() && !has_live_socket(&path) {
             remove_dead_sockets(&path);
             let _ = fs::remove_file(path.join(memory::FILE));
             let _ = fs::remove_file(path.join(LOCK));
@@ -336,10 +354,10 @@ mod tests {
         let room = tempfile::tempdir().unwrap();
         let control = control(&room.path().join("c"));
         let who = identity(Path::new("/srv/.rr.yaml"), &[]);
-        let first = ControlDir::open(&control, &who, &Access::default()).unwrap();
+        let first = ControlDir::open(&control, &who, &Access::default(), None).unwrap();
         assert_eq!(fs::metadata(first.path()).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(
-            ControlDir::open(&control, &who, &Access::default()),
+            ControlDir::open(&control, &who, &Access::default(), None),
             Err(ControlDirError::Taken(_))
         ));
         let path = first.path().to_owned();
@@ -348,7 +366,7 @@ mod tests {
         fs::create_dir(path.join("http")).unwrap();
         drop(first);
         assert!(!path.exists(), "it is removed at the end");
-        assert!(ControlDir::open(&control, &who, &Access::default()).is_ok());
+        assert!(ControlDir::open(&control, &who, &Access::default(), None).is_ok());
     }
 
     #[test]
@@ -414,7 +432,7 @@ mod tests {
         let control = control(Path::new(&format!("/tmp/{}", "x".repeat(100))));
         let who = identity(Path::new("/a"), &[]);
         assert!(matches!(
-            ControlDir::open(&control, &who, &Access::default()),
+            ControlDir::open(&control, &who, &Access::default(), None),
             Err(ControlDirError::Long(_))
         ));
     }

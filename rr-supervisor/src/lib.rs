@@ -20,6 +20,7 @@
 //! - [`debug`]: the pages of `serve -d`
 //! - [`control_dir`]: the directory of the control sockets, and the lock in it
 //! - [`sockets`]: every listening socket, and who answers on it for a plugin that was given up
+//! - [`renew`]: this program is replaced by a newer one in place
 //! - [`reaper`]: the end of every child, orphans too
 //! - [`watch`]: files change, and workers are made anew (development)
 //! - [`on_init`], [`deadline`], [`notify`], [`pid_file`], [`logs`]: as named
@@ -45,6 +46,7 @@ mod operate;
 mod pid_file;
 mod plugins;
 mod reaper;
+mod renew;
 mod rpc_thread;
 mod run;
 mod serve;

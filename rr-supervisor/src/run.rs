@@ -11,12 +11,18 @@ use crate::{
     notify::Systemd,
     plugins::{catalog::Role, lifecycle::Exit},
     reaper::{self, Reaper},
+    renew::{
+        self, Renewal, Wish,
+        baggage::{Baggage, Parcel},
+    },
     service::{self, Services},
 };
 use nix::unistd::Pid;
 use rr_common::shutdown::{SAME_SIGNAL, Signals};
 use std::{
+    convert::Infallible,
     io,
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -97,6 +103,10 @@ pub(crate) struct Run {
     pub reaper: Reaper,
     /// What the next supervisor should know.
     pub memory: Memory,
+    /// The way to become another program.
+    pub renewal: Renewal,
+    /// A program before this one in the same process has left everything to us.
+    pub renewed: bool,
     /// Signals that mean stop.
     pub signals: Signals,
     /// The service manager.
@@ -112,6 +122,12 @@ impl Run {
     /// A signal handler cannot be installed.
     pub(crate) async fn until_the_end(mut self, mut notice: impl FnMut(Notice, &Fleet)) -> io::Result<Ended> {
         let mut reopen = signal(SignalKind::hangup())?;
+        let mut renew = signal(SignalKind::user_defined2())?;
+        // What came while this process became another program comes now.
+        renew::unblock_signals();
+        for (pid, exit) in self.reaper.reap() {
+            self.ended(pid, exit, false);
+        }
         let mut order = Order::Starting(0);
         // When the first signal came.
         let mut asked = None;
@@ -120,12 +136,13 @@ impl Run {
             let now = Instant::now();
             self.fleet.elapse(now);
             self.services.elapse(now);
+            self.renewal.elapse(now);
             for loss in self.fleet.losses().into_iter().chain(self.services.losses()) {
                 order.lost(loss, now, self.grace);
             }
             match order.next(&mut self, now) {
                 Some(Next::Ready) => {
-                    self.fleet.renew_adopted(Instant::now());
+                    self.fleet.renew_adopted(self.renewed, Instant::now());
                     if let Err(error) = self.systemd.ready() {
                         tracing::warn!(target: "supervisor", %error, "sdnotify failed");
                     }
@@ -146,20 +163,30 @@ impl Run {
             self.fleet.publish();
             self.fleet.show(&mut self.systemd);
             self.remember();
-            let wake = self.fleet.wake().into_iter().chain(self.services.wake()).min();
+            let is_running = matches!(order, Order::Running);
+            let wakes = [self.fleet.wake(), self.services.wake(), self.renewal.wake()];
+            let wake = wakes.into_iter().flatten().min();
             tokio::select! {
                 () = self.reaper.wait() => {
                     let ends = self.reaper.reap();
                     // What a plugin said before its end is heard first: why it cannot start, above all.
                     while let Ok(question) = self.questions.try_recv() {
-                        self.fleet.answer(question, Instant::now());
+                        self.answer(question, is_running);
                     }
                     for (pid, exit) in ends {
-                        self.ended(pid, exit);
+                        self.ended(pid, exit, is_running);
                     }
                 }
                 Some(order) = self.services.order() => self.services.obey(order, Instant::now()),
-                Some(question) = self.questions.recv() => self.fleet.answer(question, Instant::now()),
+                Some(question) = self.questions.recv() => self.answer(question, is_running),
+                Some(()) = renew.recv() => self.answer(Question::Renew(Wish { binary: None, told: None }), is_running),
+                (binary, clients) = self.renewal.is_due() => {
+                    let reason = match is_running {
+                        true => self.become_another(&binary, clients),
+                        false => "the server is stopping".to_owned(),
+                    };
+                    self.renewal.call_off(&reason);
+                }
                 () = self.signals.next() => {
                     if asked.is_some_and(|asked: Instant| asked.elapsed() < SAME_SIGNAL) {
                         continue;
@@ -183,6 +210,48 @@ impl Run {
         }
     }
 
+    /// Answers a question of a plugin or an operator.
+    fn answer(&mut self, question: Question, is_running: bool) {
+        let now = Instant::now();
+        match question {
+            Question::Renew(wish) => {
+                let objection = self.objection(is_running);
+                self.renewal.begin(wish, objection, now);
+            }
+            question => self.fleet.answer(question, now),
+        }
+    }
+
+    /// Why this process cannot become another program now.
+    fn objection(&self, is_running: bool) -> Option<String> {
+        match is_running {
+            true => self.fleet.unsettled(),
+            false => Some("the server is starting or stopping".to_owned()),
+        }
+    }
+
+    /// Becomes another program. Comes back with the reason if that fails; nothing has changed then.
+    fn become_another(&mut self, binary: &Path, clients: Vec<Parcel>) -> String {
+        let attempt = || -> io::Result<Infallible> {
+            self.remember();
+            let (logs, _hold) = self.fleet.hold_log()?;
+            let mut baggage = Baggage {
+                renewals: renew::history().0 + 1,
+                clients,
+                logs,
+                ..Baggage::default()
+            };
+            self.fleet.pack(&mut baggage)?;
+            renew::block_signals()?;
+            let failed = renew::execute(binary, &self.renewal.origin, &baggage);
+            renew::unblock_signals();
+            failed
+        };
+        match attempt() {
+            Err(error) => format!("{}: {error}", binary.display()),
+        }
+    }
+
     /// Keeps what the next supervisor should know.
     fn remember(&self) {
         self.memory.change(|facts| {
@@ -193,8 +262,13 @@ impl Run {
     }
 
     /// A child has ended.
-    fn ended(&mut self, pid: Pid, exit: Exit) {
+    fn ended(&mut self, pid: Pid, exit: Exit, is_running: bool) {
         let now = Instant::now();
+        let fleet = &self.fleet;
+        self.renewal.ended(pid, exit, || match is_running {
+            true => fleet.unsettled(),
+            false => Some("the server is stopping".to_owned()),
+        });
         self.fleet.ended(pid, exit, now);
         self.services.ended(pid, exit, now);
     }
@@ -234,7 +308,7 @@ impl Run {
         let deadline = Instant::now() + LAST_REAP;
         loop {
             for (pid, exit) in self.reaper.reap() {
-                self.ended(pid, exit);
+                self.ended(pid, exit, false);
             }
             if (self.fleet.pids().is_empty() && !self.services.have_processes()) || Instant::now() >= deadline {
                 break;

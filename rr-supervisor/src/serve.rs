@@ -8,7 +8,7 @@ use crate::{
     control_dir::{self, ControlDir, ControlDirError, Identity},
     debug,
     fleet::{Fleet, Past, Surroundings},
-    gateway::{self, Doors, Means},
+    gateway::{self, Before, Doors, Means},
     logs::{self, ServerLog},
     metrics::{self, Metrics},
     notify::{Notify, Systemd},
@@ -16,6 +16,10 @@ use crate::{
     operate::{Overview, Resident},
     plugins::{catalog, process},
     reaper::Reaper,
+    renew::{
+        self, Origin, Renewal,
+        baggage::{self, Baggage},
+    },
     rpc_thread::RpcThread,
     run::{Ended, Notice, Run},
     service::{Services, SpecError},
@@ -38,6 +42,7 @@ use rr_common::{
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    os::fd::OwnedFd,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -103,6 +108,8 @@ pub(crate) struct Options<'a> {
     pub watch: bool,
     /// What this process inherited.
     pub inherited: Inherited,
+    /// How this process was started.
+    pub origin: Origin,
 }
 
 /// Runs the server to its end.
@@ -145,6 +152,10 @@ pub(crate) async fn serve(
     for section in loaded.config.unserved_sections() {
         tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
     }
+    let renewed = options.inherited.predecessor.is_some();
+    let mut baggage = options.inherited.predecessor.map_or_else(Baggage::default, unpack);
+    renew::count_on(baggage.renewals);
+    log.take_over(std::mem::take(&mut baggage.logs));
     let watch = match watch::prepare(&loaded.config, options.watch, &loaded.base_dir) {
         Ok(watch) => watch,
         Err(error) => {
@@ -153,9 +164,15 @@ pub(crate) async fn serve(
         }
     };
     let sockets = Sockets::new(options.inherited.sockets);
+    sockets.inherit(std::mem::take(&mut baggage.listeners));
+    let before = Arrival {
+        log: &log,
+        lock: baggage.lock.take(),
+        renewed,
+    };
     let notify = Notify::from_env();
     let prepared = tokio::select! {
-        prepared = prepare(&loaded, options.file, &entries, &sockets, &notify, &log, &mut reaper) => prepared.map(Some),
+        prepared = prepare(&loaded, options.file, &entries, &sockets, &notify, before, &mut reaper) => prepared.map(Some),
         () = signals.next() => Ok(None),
     };
     let Prepared {
@@ -254,7 +271,12 @@ pub(crate) async fn serve(
             )
         })
         .transpose()?;
-    rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));
+    let (resting, orders) = mpsc::channel(2);
+    let before = Before {
+        clients: baggage.clients,
+        orders,
+    };
+    rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions, before));
     let watchdog = loaded.config.endure.watchdog_sec;
     let systemd = Systemd::new(notify, watchdog, rpc_thread.handle().clone());
     let run = Run {
@@ -263,6 +285,8 @@ pub(crate) async fn serve(
         questions,
         reaper,
         memory,
+        renewal: Renewal::new(options.origin, resting),
+        renewed,
         signals,
         systemd,
         grace,
@@ -273,6 +297,18 @@ pub(crate) async fn serve(
     drop(watch);
     drop(rpc_thread);
     Ok(ended?)
+}
+
+/// Whether this configuration names something that this program could start.
+///
+/// # Errors
+/// Programs of configured plugins that are missing.
+pub(crate) fn check(loaded: &Loaded) -> Result<(), ServeError> {
+    let found = catalog::entries(&loaded.config);
+    found.map(drop).map_err(|missing| {
+        let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        ServeError::Plugins(texts.join("\n"))
+    })
 }
 
 /// The debug endpoints. A server that was asked for them runs without them too, if the port is taken.
@@ -312,6 +348,23 @@ struct Prepared {
     metrics: Option<(metrics::Registry, Listener)>,
 }
 
+/// How this program came into its process.
+struct Arrival<'a> {
+    log: &'a ServerLog,
+    /// The lock of the control directory, of a program before it.
+    lock: Option<OwnedFd>,
+    /// There was one.
+    renewed: bool,
+}
+
+/// What a program before this one in the same process has left. Without it we are a supervisor that adopts.
+fn unpack(socket: OwnedFd) -> Baggage {
+    baggage::receive(&socket.into()).unwrap_or_else(|error| {
+        tracing::error!(target: "supervisor", "connections are lost: {error}");
+        Baggage::default()
+    })
+}
+
 /// What comes before the first plugin: the control directory and who may use it, the listening sockets, `on_init`.
 async fn prepare(
     loaded: &Loaded,
@@ -319,7 +372,7 @@ async fn prepare(
     entries: &[catalog::Entry],
     sockets: &Sockets,
     notify: &Notify,
-    log: &ServerLog,
+    before: Arrival<'_>,
     reaper: &mut Reaper,
 ) -> Result<Prepared, ServeError> {
     let control = &loaded.config.supervisor.control;
@@ -335,9 +388,9 @@ async fn prepare(
         file: &file,
         addresses: &addresses,
     };
-    let control_dir = ControlDir::open(control, &identity, &access)?;
-    let mut left = adopt::search(&control_dir, entries, log);
-    let memory = Memory::open(control_dir.path(), !left.plugins.is_empty());
+    let control_dir = ControlDir::open(control, &identity, &access, before.lock)?;
+    let mut left = adopt::search(&control_dir, entries, before.log);
+    let memory = Memory::open(control_dir.path(), before.renewed || !left.plugins.is_empty());
     sockets.inherit(std::mem::take(&mut left.sockets));
     for entry in entries {
         // Bound now, before anything else is done: a taken port is the most common mistake.
@@ -382,7 +435,10 @@ async fn prepare(
     sockets.close_unclaimed();
     left.wait(loaded.config.endure.grace_period.get()).await;
     let server = loaded.config.server.as_ref();
-    if let Some(section) = server.and_then(|server| server.on_init.as_ref()) {
+    // Once, before any plugin: with those of a program before us that is long ago.
+    if let Some(section) = server.and_then(|server| server.on_init.as_ref())
+        && !before.renewed
+    {
         // systemd counts the start from here on, and this may take its time.
         notify.extend(section.exec_timeout.get() + START_PATIENCE);
         match on_init::run(section, reaper).await {

@@ -70,6 +70,14 @@ impl Sockets {
         self.listeners.take(address).map_err(failed)
     }
 
+    /// Copies of all sockets, with the addresses where they listen in fact.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub(crate) fn copies(&self) -> io::Result<Vec<(Address, OwnedFd)>> {
+        self.listeners.copies()
+    }
+
     /// Holds the sockets of a supervisor before us as well.
     pub(crate) fn inherit(&self, sockets: Vec<OwnedFd>) {
         self.listeners.inherit(sockets);

@@ -24,6 +24,9 @@ const FIRST: RawFd = 3;
 /// More passed descriptors than any configuration has addresses: the number comes from outside.
 const MOST: RawFd = 1024;
 
+/// The variable with the descriptor from which a program takes over what the one before it in the same process has left.
+pub const SELF_FD: &str = "RR_SELF_FD";
+
 /// What a plugin was given by whoever started it.
 #[derive(Debug, Default)]
 pub struct Inherited {
@@ -39,6 +42,8 @@ pub struct Inherited {
     pub log: Option<OwnedFd>,
     /// The memory file that outlives this process: `RR_STATE_FD`.
     pub state: Option<OwnedFd>,
+    /// What the program before us in this process has left: `RR_SELF_FD`.
+    pub predecessor: Option<OwnedFd>,
 }
 
 /// Takes what was inherited out of the environment, so that no worker sees it; a second call finds nothing.
@@ -56,11 +61,16 @@ pub fn inherit() -> Inherited {
     take("LISTEN_FDNAMES");
     let count = ours.or(systemds).unwrap_or(0).clamp(0, MOST);
     let (log, state) = (number("RR_LOG_FD"), number("RR_STATE_FD"));
+    let predecessor = number(SELF_FD);
     let other = |fd: &RawFd| *fd >= FIRST + count;
     Inherited {
         sockets: (FIRST..FIRST + count).filter_map(own).collect(),
         log: log.filter(other).and_then(own),
         state: state.filter(other).filter(|fd| Some(*fd) != log).and_then(own),
+        predecessor: predecessor
+            .filter(other)
+            .filter(|fd| ![log, state].contains(&Some(*fd)))
+            .and_then(own),
         control: take("RR_CONTROL"),
         control_dir: take("RR_CONTROL_DIR"),
         plugin: take("RR_PLUGIN").and_then(|name| name.into_string().ok()),

@@ -12,7 +12,7 @@ use socket2::Socket;
 use std::{
     cell::RefCell,
     io::{self, Read, Write},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -48,6 +48,16 @@ impl Quiet {
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
         let _ = stream.set_nodelay(true);
         Self::new(stream.into_std()?.into())
+    }
+
+    /// Takes a connection over that another program has left to us, inside the runtime that serves it.
+    ///
+    /// # Errors
+    /// The runtime cannot watch it.
+    pub fn inherited(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        Self::new(socket)
     }
 
     fn new(socket: Socket) -> io::Result<Self> {

@@ -38,6 +38,10 @@ pub struct Sink {
 
 enum Order {
     Input(OwnedFd, Option<Tail>),
+    /// Those of another sink before this one.
+    Inputs(Vec<OwnedFd>),
+    /// Hand out copies of all inputs, and do nothing until the other end is closed.
+    Hold(SyncSender<Vec<OwnedFd>>, Receiver<()>),
     Outputs(Box<Outputs>),
     Reopen,
     /// End when every sender has closed.
@@ -89,6 +93,27 @@ impl Sink {
         setsockopt(&theirs, sockopt::SndBuf, &SOCKET_BUFFER)?;
         self.order(Order::Input(ours, tail))?;
         Ok(theirs)
+    }
+
+    /// Writes what has come, hands out the senders' sockets, and then leaves everything in them, until the sender that comes back is
+    /// dropped. A second sink may read them meanwhile.
+    ///
+    /// # Errors
+    /// The thread stands still in a write.
+    pub fn hold(&self, timeout: Duration) -> io::Result<(Vec<OwnedFd>, SyncSender<()>)> {
+        let (answer, inputs) = mpsc::sync_channel(1);
+        let (end, ended) = mpsc::sync_channel(0);
+        self.order(Order::Hold(answer, ended))?;
+        let inputs = inputs.recv_timeout(timeout).map_err(io::Error::other)?;
+        Ok((inputs, end))
+    }
+
+    /// Reads these as well, which another sink has handed out.
+    ///
+    /// # Errors
+    /// The thread stands still in a write.
+    pub fn take_over(&self, inputs: Vec<OwnedFd>) -> io::Result<()> {
+        self.order(Order::Inputs(inputs))
     }
 
     /// Closes and opens the files anew, for tools that move log files away.
@@ -185,6 +210,13 @@ impl Writer {
                     self.inputs.push(input);
                 }
                 Order::Reopen => self.outputs.reopen(),
+                Order::Inputs(mut inputs) => self.inputs.append(&mut inputs),
+                Order::Hold(answer, end) => {
+                    self.outputs.flush();
+                    let copies = self.inputs.iter().filter_map(|input| input.try_clone().ok());
+                    let _ = answer.send(copies.collect());
+                    let _ = end.recv();
+                }
                 Order::Finish => self.finishing = true,
                 Order::Outputs(outputs) => {
                     self.outputs.flush();

@@ -25,6 +25,36 @@ fn datagram(logger: &str, text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_second_sink_goes_on_where_the_first_one_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let outputs = || {
+        let mut logs = crate::config::section::Logs::default();
+        logs.main.output = vec![path.display().to_string()];
+        Outputs::open(&logs).unwrap()
+    };
+    let first = Sink::start(outputs()).unwrap();
+    let sender = first.connect().unwrap();
+    let send = |text: &str| {
+        let mut line = Vec::new();
+        wire::begin(&mut line, "x");
+        line.extend_from_slice(text.as_bytes());
+        nix::sys::socket::send(sender.as_raw_fd(), &line, MsgFlags::empty()).unwrap();
+    };
+    send("one\n");
+    let (inputs, hold) = first.hold(Duration::from_secs(10)).unwrap();
+    send("two\n");
+    let second = Sink::start(outputs()).unwrap();
+    second.take_over(inputs).unwrap();
+    send("three\n");
+    drop(sender);
+    second.finish(Duration::from_secs(10));
+    drop(hold);
+    first.finish(Duration::from_secs(10));
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ntwo\nthree\n");
+}
+
+#[test]
 fn log_01_channels_have_their_own_outputs() {
     let directory = tempfile::tempdir().unwrap();
     let [main, http] = ["main.log", "http.log"].map(|name| directory.path().join(name));

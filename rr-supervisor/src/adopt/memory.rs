@@ -15,7 +15,7 @@ use std::{
 };
 
 /// The version of the format. A file of another one is not read.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// The file's name.
 pub(crate) const FILE: &str = "memory";

@@ -19,13 +19,13 @@ mod version;
 mod why;
 mod workers;
 
-use crate::service::guard;
+use crate::{renew::check, service::guard};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use rr_common::{
     config::LoadOptions,
     listen::{self, Inherited},
 };
-use std::{fmt, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, fmt, path::PathBuf, process::ExitCode};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -100,6 +100,13 @@ enum Verb {
     Upgrade(upgrade::Arguments),
     /// Print a shell's script that completes this command line
     Completion(completion::Arguments),
+    /// What a program is that shall take a running server's place
+    #[command(name = check::VERB, hide = true, disable_help_flag = true)]
+    CheckSelf {
+        /// The arguments with which it would run
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// What a server starts for itself
     #[command(name = guard::VERB, hide = true)]
     GuardServices,
@@ -165,6 +172,10 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
         Some(Verb::Why(arguments)) => why::run(&cli.global, &arguments),
         Some(Verb::Upgrade(arguments)) => upgrade::run(&cli.global, &arguments),
         Some(Verb::Completion(arguments)) => completion::run(&arguments),
+        Some(Verb::CheckSelf { arguments }) => {
+            let cli = Cli::try_parse_from(std::iter::once("rr".into()).chain(arguments))?;
+            serve::check_self(&cli.global)
+        }
         Some(Verb::GuardServices) => {
             guard::stand(std::io::stdin().lock());
             Ok(ExitCode::SUCCESS)

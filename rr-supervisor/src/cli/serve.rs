@@ -4,6 +4,7 @@ use super::{Failure, Global, version};
 use crate::{
     fleet::Fleet,
     pid_file::PidFile,
+    renew::{Origin, check::Report},
     run::{Ended, Notice},
     serve::{self, Options},
 };
@@ -41,6 +42,7 @@ pub(super) fn start(
     watch: bool,
     mut tell: impl FnMut(Notice, u64, &Fleet),
 ) -> Result<ExitCode, Failure> {
+    let origin = Origin::of_this_process();
     let loaded = config::load(&global.load_options())?;
     env::set_current_dir(&loaded.base_dir)?;
     listen::export(&loaded.env);
@@ -53,6 +55,7 @@ pub(super) fn start(
         for_people,
         watch,
         inherited,
+        origin,
     };
     let ended = runtime.block_on(serve::serve(loaded, options, |notice, fleet| {
         tell(notice, grace, fleet)
@@ -66,6 +69,15 @@ pub(super) fn start(
         }
         Ended::Failed(reason) => Err(Failure(reason)),
     }
+}
+
+/// Says on one line what this program is, if it could serve with these arguments.
+#[allow(clippy::print_stdout)]
+pub(super) fn check_self(global: &Global) -> Result<ExitCode, Failure> {
+    let loaded = config::load(&global.load_options())?;
+    serve::check(&loaded)?;
+    println!("{}", serde_json::to_string(&Report::own())?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A line on stdout, unless the user wants silence. A closed stdout is no reason to end a server.

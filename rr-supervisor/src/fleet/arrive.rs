@@ -9,14 +9,17 @@ use crate::{
     adopt::{Found, Left},
     plugins::{
         foreign::Foreign,
-        lifecycle::{Event, Exit},
+        lifecycle::{Actual, Event, Exit},
     },
+    renew::baggage::Baggage,
 };
 use nix::unistd::Pid;
 use rr_common::control::v1::{ResetRequest, plugin_client::PluginClient};
 use std::{
     collections::BTreeMap,
     io,
+    os::fd::OwnedFd,
+    sync::mpsc::SyncSender,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -111,8 +114,8 @@ impl Fleet {
     }
 
     /// All adopted processes have registered: those that run with another configuration are replaced, and the workers of the others,
-    /// whose connections for RPC have died with the supervisor before, one plugin after the other.
-    pub(crate) fn renew_adopted(&mut self, now: Instant) {
+    /// whose connections for RPC have died with the supervisor before, one plugin after the other. If they live, nothing of that is due.
+    pub(crate) fn renew_adopted(&mut self, connections_live: bool, now: Instant) {
         let mut stale = Vec::new();
         let mut outdated = Vec::new();
         for plugin in &mut self.plugins {
@@ -120,7 +123,7 @@ impl Fleet {
             let Some(process) = &mut plugin.process else { continue };
             match (process.adopted.take(), &process.channel) {
                 (Some(adopted), _) if adopted.outdated && !plugin.entry.attached => outdated.push(name),
-                (Some(_), Some(channel)) => stale.push((name, channel.clone())),
+                (Some(_), Some(channel)) if !connections_live => stale.push((name, channel.clone())),
                 _ => {}
             }
         }
@@ -142,6 +145,44 @@ impl Fleet {
                 }
             }
         });
+    }
+
+    /// Why this is no moment to leave the plugins alone: one of them is on its way.
+    pub(crate) fn unsettled(&self) -> Option<String> {
+        let is_settled = |plugin: &super::Plugin| {
+            let life = &plugin.life;
+            let waits = plugin.is_asleep() || plugin.entry.attached && !life.is_alive();
+            plugin.is_serving() && (life.is_ready() || waits || matches!(life.actual(), Actual::Failed | Actual::Down))
+        };
+        let moving = self.plugins.iter().find(|plugin| !is_settled(plugin))?;
+        let name = &moving.entry.name;
+        Some(format!(
+            "a process of the plugin {name} is on its way: try again when it has arrived"
+        ))
+    }
+
+    /// What the next program of this process needs.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub(crate) fn pack(&self, baggage: &mut Baggage) -> io::Result<()> {
+        baggage.lock = Some(self.around.control_dir.lock()?);
+        baggage.listeners = self
+            .around
+            .sockets
+            .copies()?
+            .into_iter()
+            .map(|(_, socket)| socket)
+            .collect();
+        Ok(())
+    }
+
+    /// The log's outputs write what has come, and leave what comes to the next program until what comes back is dropped.
+    ///
+    /// # Errors
+    /// An output stands still.
+    pub(crate) fn hold_log(&self) -> io::Result<(Vec<OwnedFd>, SyncSender<()>)> {
+        self.around.log.hold()
     }
 
     /// How many processes of each plugin have been started.

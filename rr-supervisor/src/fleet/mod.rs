@@ -279,6 +279,8 @@ impl Fleet {
                 }
             }
             Question::Upgrade { plugin, binary, told } => self.upgrade(&plugin, binary, told, now),
+            // The loop's own.
+            Question::Renew(_) => {}
             Question::Left { pid } => self.ended(pid, Exit::Unseen, now),
             Question::Unheard { pid } => {
                 if let Some(process) = self.find(pid).and_then(|index| self.plugins[index].process.as_ref()) {

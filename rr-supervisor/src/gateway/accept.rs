@@ -1,7 +1,11 @@
 //! Where calls come in: `rpc.listen`, and the socket in the control directory, which the command line uses when nothing is configured.
 
-use super::{Gateway, Locals, client::Client};
-use crate::{control::Question, fleet::RosterWatch};
+use super::{
+    Gateway, Locals,
+    client::Client,
+    rest::{self, Order},
+};
+use crate::{control::Question, fleet::RosterWatch, renew::baggage::Parcel};
 use nix::sys::resource::{Resource, getrlimit};
 use rr_common::{
     control::Door,
@@ -26,6 +30,15 @@ pub(crate) struct Doors {
     pub door: Door,
 }
 
+/// What the program before this one has left, and the way to become another one.
+#[derive(Debug)]
+pub(crate) struct Before {
+    /// Its clients.
+    pub clients: Vec<Parcel>,
+    /// What the clients are told.
+    pub orders: mpsc::Receiver<Order>,
+}
+
 /// Counts the connections, and lets no more in than descriptors allow.
 #[derive(Debug)]
 struct Entrance {
@@ -35,10 +48,24 @@ struct Entrance {
 }
 
 /// Opens the RPC port, on the thread where this is called.
-pub(crate) fn open(doors: Doors, locals: Locals, roster: RosterWatch, questions: mpsc::Sender<Question>) {
+pub(crate) fn open(
+    doors: Doors,
+    locals: Locals,
+    roster: RosterWatch,
+    questions: mpsc::Sender<Question>,
+    before: Before,
+) {
     let gateway = Rc::new(Gateway::new(locals, questions));
     spawn_local(Rc::clone(&gateway).follow(roster));
+    spawn_local(rest::obey(Rc::clone(&gateway), before.orders));
     let entrance = Entrance::new(gateway);
+    for client in before.clients {
+        // One that is gone meanwhile is no trouble of ours.
+        if let Ok(stream) = Quiet::inherited(client.socket) {
+            let gateway = Rc::clone(&entrance.gateway);
+            entrance.serve(Client::serve_on(gateway, stream, client.unread, client.skip));
+        }
+    }
     let closed = |result: io::Result<()>| {
         if let Err(error) = result {
             tracing::error!(target: "rpc", %error, "an RPC socket is closed");

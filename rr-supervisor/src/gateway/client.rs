@@ -8,6 +8,7 @@ use super::{
     plugin::Plugin,
     route::Goal,
 };
+use crate::renew::baggage::Parcel;
 use rr_common::rpc::{
     Quiet,
     wire::{self, Message},
@@ -16,6 +17,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
+    os::fd::AsFd,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -35,6 +37,8 @@ pub(super) struct Client {
     ended: Cell<bool>,
     place: RefCell<Place>,
     patience: Cell<Patience>,
+    /// While all clients rest: what was read and not taken.
+    unread: RefCell<Option<(Vec<u8>, usize)>>,
 }
 
 /// Who reads from a connection.
@@ -63,6 +67,11 @@ pub(super) type Method = smallvec::SmallVec<[u8; 32]>;
 impl Client {
     /// Serves a connection to its end.
     pub(super) async fn serve(gateway: Rc<Gateway>, stream: Quiet) {
+        Self::serve_on(gateway, stream, Vec::new(), 0).await;
+    }
+
+    /// Serves one on of which somebody else has read these bytes, and that has bytes to be passed over.
+    pub(super) async fn serve_on(gateway: Rc<Gateway>, stream: Quiet, read: Vec<u8>, skip: usize) {
         let stream = Rc::new(stream);
         let outlet = Outlet::new(Rc::clone(&stream), Rc::clone(&gateway.load));
         let client = Rc::new(Self {
@@ -71,10 +80,13 @@ impl Client {
             in_flight: Cell::new(0),
             held: Cell::new(false),
             ended: Cell::new(false),
-            place: RefCell::new(Place::Here),
+            place: RefCell::new(Place::Back(read)),
             patience: Cell::default(),
+            unread: RefCell::default(),
         });
+        gateway.welcome(&client);
         let mut intake = Intake::new(Rc::clone(&gateway.load));
+        intake.pass_over(skip);
         let mut take = Calls {
             gateway: Rc::clone(&gateway),
             client: Rc::clone(&client),
@@ -109,12 +121,24 @@ impl Client {
                     self.place.replace(Place::Lent);
                     return Poll::Pending;
                 }
-                Place::Back(read) => intake.go_on(&read, take)?,
+                Place::Back(read) => {
+                    intake.keep(&read);
+                    if !take.gateway.is_resting() {
+                        intake.take_rest(take)?;
+                    }
+                }
             }
             let flushed = self.outlet.poll_flush(cx)?;
             if self.ended.get() {
                 let over = flushed.is_ready() && self.in_flight.get() == 0;
                 return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            if take.gateway.is_resting() {
+                *self.unread.borrow_mut() = Some(intake.unread());
+                return Poll::Pending;
+            }
+            if self.unread.take().is_some() {
+                intake.take_rest(take)?;
             }
             // A client that does not read its answers is not read from either.
             if self.outlet.is_full() {
@@ -192,6 +216,22 @@ impl Client {
             codec_bit: message.codec_bit(),
             method: Method::from_slice(message.name(frame)),
         }
+    }
+
+    /// Whether nothing of it is under way any more, while all rest.
+    pub(super) fn rests(&self) -> bool {
+        let is_here = matches!(*self.place.borrow(), Place::Here);
+        is_here && self.unread.borrow().is_some() && self.in_flight.get() == 0 && self.outlet.len() == 0
+    }
+
+    /// What the next program needs of it, if it rests.
+    pub(super) fn parcel(&self) -> Option<Parcel> {
+        if !self.rests() {
+            return None;
+        }
+        let (unread, skip) = self.unread.borrow().clone()?;
+        let socket = self.stream.as_fd().try_clone_to_owned().ok()?;
+        Some(Parcel { socket, unread, skip })
     }
 
     /// It sends nothing more: calls that only wait are not waited for.

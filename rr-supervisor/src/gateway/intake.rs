@@ -103,10 +103,20 @@ impl Intake {
         self.rest.is_empty() && self.skip == 0
     }
 
-    /// Goes on where somebody else has stopped who had read these bytes.
-    pub(super) fn go_on(&mut self, read: &[u8], take: &mut impl Take) -> io::Result<()> {
+    /// Keeps bytes that somebody else has read, behind what is here.
+    pub(super) fn keep(&mut self, read: &[u8]) {
         self.rest.extend_from_slice(read);
-        self.take_rest(take)
+        self.count();
+    }
+
+    /// What is here, and how many bytes that are still to come belong to nobody.
+    pub(super) fn unread(&self) -> (Vec<u8>, usize) {
+        (self.rest.to_vec(), self.skip)
+    }
+
+    /// Passes over so many bytes that are still to come.
+    pub(super) fn pass_over(&mut self, bytes: usize) {
+        self.skip = bytes;
     }
 
     /// Takes what was left for later.

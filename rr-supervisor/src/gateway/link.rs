@@ -219,6 +219,28 @@ impl Link {
         }
     }
 
+    /// Answers the calls that the plugin has with this text; its own answers come too late then.
+    pub(super) fn refuse_running(&self, text: &str) {
+        let calls = self.calls.borrow();
+        let is_call = |call: &Call| matches!(call.held, Held::Caller(..));
+        let running: Vec<usize> = calls
+            .iter()
+            .filter(|(_, call)| is_call(call))
+            .map(|(place, _)| place)
+            .collect();
+        drop(calls);
+        for place in running {
+            let call = self.calls.borrow_mut().try_remove(place);
+            if let Some(Call {
+                held: Held::Caller(caller, ..),
+                ..
+            }) = call
+            {
+                caller.refuse(text);
+            }
+        }
+    }
+
     /// Tells the plugin of this client's calls that nobody waits for the answers any more.
     pub(super) fn hung_up(&self, client: &Client) {
         let mut words = Vec::new();

@@ -6,6 +6,7 @@
 //! - [`route`]: from a method's name to whoever answers it
 //! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process
 //! - [`lease`]: a client's connection in the hands of a plugin
+//! - [`rest`]: all clients rest, and are handed to the next program
 //! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first;
 //!   [`missing`]: what there would be with a program that is not installed
 //!
@@ -24,11 +25,13 @@ mod local;
 mod missing;
 mod outlet;
 mod plugin;
+mod rest;
 mod route;
 mod rpc;
 mod services;
 
-pub(crate) use accept::{Doors, open};
+pub(crate) use accept::{Before, Doors, open};
 pub(crate) use local::{Answer, Local, Locals};
+pub(crate) use rest::Order;
 use route::Gateway;
 pub(crate) use services::{Means, locals};

@@ -148,6 +148,13 @@ impl Plugin {
         Fate::Done
     }
 
+    /// Answers the calls that the process has with this text.
+    pub(super) fn refuse_running(&self, text: &str) {
+        if let Way::Frames(link) = &*self.way.borrow() {
+            link.refuse_running(text);
+        }
+    }
+
     /// A client has hung up; the process is told of the calls that it has.
     pub(super) fn hung_up(&self, client: &Client) {
         if let Way::Frames(link) = &*self.way.borrow() {

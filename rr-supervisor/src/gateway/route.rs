@@ -7,6 +7,7 @@ use super::{
     load::Load,
     outlet::Outlet,
     plugin::Plugin,
+    rest::Clients,
 };
 use crate::{
     control::Question,
@@ -37,6 +38,9 @@ pub(super) struct Gateway {
     locals: Locals,
     /// The server stops: no connection is lent any more.
     stopping: Cell<bool>,
+    /// Nothing new is taken from anybody.
+    resting: Cell<bool>,
+    clients: RefCell<Clients>,
     /// By prefix; a handful, so that a look through them is as fast as any table.
     plugins: RefCell<Vec<(String, Rc<Plugin>)>>,
 }
@@ -70,6 +74,8 @@ impl Gateway {
             questions,
             locals,
             stopping: Cell::new(false),
+            resting: Cell::new(false),
+            clients: RefCell::default(),
             plugins: RefCell::default(),
         }
     }
@@ -115,6 +121,36 @@ impl Gateway {
             .collect();
         for plugin in plugins {
             plugin.take_back().await;
+        }
+    }
+
+    /// All clients rest.
+    pub(super) fn is_resting(&self) -> bool {
+        self.resting.get()
+    }
+
+    /// From now on they do, or do not any more.
+    pub(super) fn set_resting(&self, resting: bool) {
+        self.resting.set(resting);
+        for client in self.clients() {
+            client.outlet.wake_owner();
+        }
+    }
+
+    /// A client has come.
+    pub(super) fn welcome(&self, client: &Rc<Client>) {
+        self.clients.borrow_mut().add(client);
+    }
+
+    /// All clients.
+    pub(super) fn clients(&self) -> Vec<Rc<Client>> {
+        self.clients.borrow().all()
+    }
+
+    /// Answers the calls that plugins have with this text.
+    pub(super) fn refuse_running(&self, text: &str) {
+        for (_, plugin) in &*self.plugins.borrow() {
+            plugin.refuse_running(text);
         }
     }
 

@@ -9,7 +9,11 @@ use rr_common::telemetry::sink::Sink;
 use rr_common::telemetry::{LogError, Tail, log};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
+
+/// How long the outputs may take for what has come.
+const HOLD: Duration = Duration::from_secs(1);
 
 /// The log of the whole server.
 #[derive(Debug)]
@@ -48,6 +52,21 @@ impl ServerLog {
     /// No descriptors left.
     pub(crate) fn socket(&self, lines: Tail) -> io::Result<OwnedFd> {
         self.sink.connect_noted(lines)
+    }
+
+    /// Plugins' ends that a program before us in this process has read.
+    pub(crate) fn take_over(&self, inputs: Vec<OwnedFd>) {
+        if let Err(error) = self.sink.take_over(inputs) {
+            tracing::warn!(target: "supervisor", %error, "log lines are lost");
+        }
+    }
+
+    /// Writes what has come, and leaves what comes for the next program, until what comes back is dropped.
+    ///
+    /// # Errors
+    /// An output stands still.
+    pub(crate) fn hold(&self) -> io::Result<(Vec<OwnedFd>, SyncSender<()>)> {
+        self.sink.hold(HOLD)
     }
 
     /// Opens the files anew (SIGHUP).

@@ -10,6 +10,7 @@ use crate::{
     control::Question,
     fleet::{Member, Past, Roster, RosterWatch, State},
     gateway::{Answer, Local},
+    renew::{self, Wish},
 };
 use bytes::Bytes;
 use rr_common::{
@@ -45,6 +46,18 @@ pub(crate) struct Upgrade {
     pub plugin: String,
     /// Its program from now on; the present one without it.
     pub binary: Option<PathBuf>,
+}
+
+/// The answer of `supervisor.Self`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Myself {
+    /// The supervisor's process.
+    pub pid: u32,
+    /// Times that it has become another program.
+    pub renewals: u64,
+    /// Why the last attempt came to nothing; empty if it did not.
+    pub failure: String,
 }
 
 /// One process of the server.
@@ -145,6 +158,19 @@ impl Overview {
         Ok(pid.as_raw().unsigned_abs())
     }
 
+    /// Replaces the supervisor's own program; returns when it is about to happen.
+    async fn renew(&self, upgrade: Upgrade) -> Result<bool, String> {
+        let ending = || "the server is stopping".to_owned();
+        let (told, hears) = oneshot::channel();
+        let wish = Wish {
+            binary: upgrade.binary,
+            told: Some(told),
+        };
+        self.questions.send(Question::Renew(wish)).await.map_err(|_| ending())?;
+        hears.await.map_err(|_| ending())??;
+        Ok(true)
+    }
+
     /// All processes, the supervisor first.
     pub(crate) async fn processes(&self) -> Vec<Process> {
         let roster = Arc::clone(&self.roster.borrow());
@@ -213,6 +239,15 @@ impl Local for Overview {
                     let seen = self.seen(&roster).await;
                     let why = Why::told(&question.about, &seen, &roster);
                     encode(codec, &why.map_err(CallError::Failed)?)
+                }
+                "Renew" => encode(
+                    codec,
+                    &self.renew(decode(codec, &body)?).await.map_err(CallError::Failed)?,
+                ),
+                "Self" => {
+                    let (renewals, failure) = renew::history();
+                    let pid = std::process::id();
+                    encode(codec, &Myself { pid, renewals, failure })
                 }
                 "Upgrade" => encode(
                     codec,

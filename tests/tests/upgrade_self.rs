@@ -1,0 +1,169 @@
+//! The supervisor's own program is replaced in place: same pid, and nobody outside notices.
+#![allow(clippy::unwrap_used)]
+
+use nix::sys::signal::Signal;
+use rr_common::{frame::flag, rpc::wire};
+use rr_tests::{
+    Room, Rpc, Server, bin, eventually, load::Load, process, room::free_port, rpc_place::local, wait::SOON,
+};
+use serde_json::{Value, json};
+use std::{
+    os::unix::fs::PermissionsExt,
+    process::{Command, Output},
+};
+
+/// A server for HTTP with everything that has something to lose.
+fn start() -> (Server, u16) {
+    let rpc = free_port();
+    let settings = json!({
+        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "kv": {"memory": {"driver": "memory", "config": {}}},
+        "metrics": {"address": format!("127.0.0.1:{}", free_port())},
+        "service": {},
+        "supervisor": {"adopt_timeout": "20s"},
+    });
+    (Server::http(settings), rpc)
+}
+
+fn command(server: &Server, arguments: &[&str]) -> Output {
+    let mut command = Command::new(bin::server());
+    let file = server.room().file(".rr.yaml");
+    command.args(arguments).arg("-c").arg(file).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn upgrade(server: &Server) {
+    let upgraded = command(server, &["upgrade", "self", "--json"]);
+    assert!(
+        upgraded.status.success(),
+        "{}\n{}",
+        text(&upgraded.stderr),
+        server.log()
+    );
+    let answer: Value = serde_json::from_slice(&upgraded.stdout).unwrap();
+    assert_eq!(answer["pid"], server.pid());
+}
+
+/// How many upgrades: more by `RR_TEST_ROUNDS`.
+fn rounds() -> usize {
+    let asked = std::env::var("RR_TEST_ROUNDS").ok();
+    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+}
+
+#[test]
+fn under_load_no_request_and_no_call_fails() {
+    let (server, _) = start();
+    let plugin = server.plugin("rr-http");
+    let workers = server.workers();
+    let requests = Load::start(server.address(), 3, "/echo?body=hi");
+    let calls = Load::start(server.address(), 3, "/rpc?method=rpc.Version");
+    for _ in 0..rounds() {
+        let before = (requests.answers(), calls.answers());
+        eventually(SOON, || {
+            requests.answers() > before.0 + 20 && calls.answers() > before.1 + 20
+        });
+        upgrade(&server);
+        assert_eq!(server.plugin("rr-http"), plugin);
+    }
+    let before = calls.answers();
+    eventually(SOON, || calls.answers() > before + 20);
+    for outcome in [requests.stop(), calls.stop()] {
+        assert_eq!(
+            (outcome.refused, &outcome.failures[..]),
+            (0, &[][..]),
+            "{}",
+            server.log()
+        );
+    }
+    assert_eq!(server.workers(), workers, "their connections live on");
+    // What was not touched goes on as before.
+    process::kill_and_wait(plugin);
+    eventually(SOON, || process::named(server.pid(), "rr-http").len() == 1);
+    assert_eq!(server.client().get("/echo?body=new").text(), "new");
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+#[test]
+fn what_was_told_before_is_known_after() {
+    let (server, port) = start();
+    let mut rpc = Rpc::tcp(local(port));
+    let mut other = Rpc::tcp(local(port));
+    let declare = json!({"name": "orders", "collector": {"type": "counter", "help": "x"}});
+    assert_eq!(rpc.call("metrics.Declare", &declare).error(), None);
+    let service = json!({"name": "ticker", "command": "sleep 1000", "process_num": 1});
+    assert_eq!(rpc.call("service.Create", &service).error(), None);
+    let lock = |id: &str| json!({"resource": "r", "id": id, "ttl": 60_000_000, "wait": 0});
+    assert_eq!(rpc.call("lock.Lock", &lock("one")).json()["ok"], true);
+    let items = json!({"storage": "memory", "items": [{"key": "k", "value": "dmFsdWU="}]});
+    assert_eq!(rpc.call("kv.Set", &items).error(), None);
+    // Half of a call before, the other half after.
+    let mut half = Vec::new();
+    wire::answer(&mut half, flag::JSON, 99, b"rpc.Version", b"true");
+    assert!(other.send(&half[..20]));
+
+    upgrade(&server);
+    assert!(other.send(&half[20..]));
+    assert!(other.answer(99).error().is_none());
+    let add = json!({"name": "orders", "value": 2.0});
+    assert_eq!(rpc.call("metrics.Add", &add).error(), None);
+    assert_eq!(
+        rpc.call("service.List", &json!({})).json()["services"],
+        json!(["ticker"])
+    );
+    assert_ne!(rpc.call("lock.Lock", &lock("two")).json()["ok"], true, "it is held");
+    let has = json!({"storage": "memory", "items": [{"key": "k"}]});
+    assert_eq!(rpc.call("kv.Has", &has).json()["items"][0]["key"], "k");
+    // A signal does the same.
+    let renewals = |rpc: &mut Rpc| rpc.call("supervisor.Self", &json!(true)).json()["renewals"].clone();
+    assert_eq!(renewals(&mut rpc), 1);
+    server.signal(Signal::SIGUSR2);
+    eventually(SOON, || renewals(&mut rpc) == 2);
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+#[test]
+fn a_bad_program_changes_nothing() {
+    let (server, port) = start();
+    let mut rpc = Rpc::tcp(local(port));
+    let version = rpc.call("rpc.Version", &json!(true)).json();
+    let room = Room::new();
+    let script = |name: &str, text: &str| {
+        let path = room.write(name, text);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    };
+    let foreign = script(
+        "foreign",
+        "#!/bin/sh\necho '{\"supervisor\":\"9\",\"contract\":9,\"baggage\":1,\"memory\":1}'\n",
+    );
+    // One that is fit, and gone when it is to be executed.
+    let server_path = bin::server().display().to_string();
+    let gone = script("gone", &format!("#!/bin/sh\n{server_path} \"$@\" && rm \"$0\"\n"));
+    for (binary, reason) in [
+        ("/bin/false", "exit code 1"),
+        ("/bin/echo", "it is no supervisor"),
+        ("/nowhere", "No such file"),
+        (&*foreign, "version 9 of the control contract"),
+        (&*gone, "No such file"),
+    ] {
+        let refused = command(&server, &["upgrade", "self", "--binary", binary]);
+        assert_eq!(refused.status.code(), Some(1), "{binary}: {}", text(&refused.stdout));
+        assert!(
+            text(&refused.stderr).contains(reason),
+            "{binary}: {}",
+            text(&refused.stderr)
+        );
+        assert_eq!(rpc.call("rpc.Version", &json!(true)).json(), version);
+        assert_eq!(server.client().get("/rpc?method=rpc.Version").status, 200);
+    }
+    // A file that would not load keeps it from being read by a new program.
+    server.room().write(".rr.yaml", "version: '3'\nhttp: 5\n");
+    server.signal(Signal::SIGUSR2);
+    server.wait_log("the supervisor stays what it is");
+    assert_eq!(rpc.call("rpc.Version", &json!(true)).json(), version);
+    assert!(server.stop().success(), "{}", server.log());
+}
