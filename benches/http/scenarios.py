@@ -1,8 +1,10 @@
 """What is measured. Each scenario takes the servers in turn, A B A B, and returns one row of medians a server."""
 
+import http.client
 import resource
 import socket
 import subprocess
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -47,7 +49,7 @@ def check(running: Running, setup: Setup) -> None:
     """A server that answers quickly but wrongly is not measured."""
     for _ in range(2 * setup.workers):
         status, body = running.ask("/users/7?page=2")
-        right = body == b"Hello RoadRunner!" if setup.worker == "raw.php" else body.startswith(b'{"id":7,"page":2,')
+        right = body == b"Hello RoadRunner!" if setup.worker in ("raw.php", "slow.php") else body.startswith(b'{"id":7,"page":2,')
         if status != 200 or not right:
             raise RuntimeError(f"wrong answer from {running.process.args}: {status} {body[:200]!r}")
 
@@ -156,6 +158,50 @@ def overload(servers: list, options: Options) -> Rows:
     return in_turn([s for s in servers if hasattr(s, "command")], options.rounds, setup, measure)
 
 
+def reset(servers: list, options: Options) -> Rows:
+    """All workers replaced under load, with requests of two seconds among fast ones."""
+    slow = 2
+    setup = Setup(worker="slow.php", workers=max(options.workers, 2 * slow), rpc=True)
+
+    def measure(running: Running) -> report.Row:
+        over, failed = threading.Event(), []
+
+        def ask_slowly() -> None:
+            while not over.is_set():
+                try:
+                    if running.ask("/slow", timeout=90)[0] != 200:
+                        failed.append("status")
+                except (OSError, http.client.HTTPException) as error:
+                    failed.append(str(error))
+
+        clients = [threading.Thread(target=ask_slowly) for _ in range(slow)]
+        for client in clients:
+            client.start()
+        took = []
+
+        def reset_now() -> None:
+            command = [running.process.args[0], "reset", "-c", str(running.folder / ".rr.yaml")]
+            begin = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
+            took.append(time.perf_counter() - begin)
+
+        seconds = max(options.seconds, 6)
+        before = load.wrk(running.port, seconds, options.connections)
+        resetting = threading.Thread(target=reset_now)
+        resetting.start()
+        during = load.wrk(running.port, seconds, options.connections)
+        resetting.join()
+        over.set()
+        for client in clients:
+            client.join()
+        row = {"reset s": took[0] if took else float("nan")}
+        for name, seen in (("before", before), ("during", during)):
+            row |= {f"{name}: requests/s": seen.rate, f"{name}: p99 µs": seen.p99, f"{name}: failed": seen.errors}
+        return row | {"slow ones failed": len(failed)}
+
+    return in_turn([s for s in servers if hasattr(s, "command")], options.rounds, setup, measure)
+
+
 def start(servers: list, options: Options) -> Rows:
     """From start to the first answer, at rest, and from SIGTERM to the end."""
     rows = defaultdict(list)
@@ -203,4 +249,4 @@ def idle(servers: list, options: Options) -> Rows:
     return in_turn(servers, 1, Setup(workers=options.workers), measure)
 
 
-ALL = {f.__name__: f for f in (raw, pipeline, logs, workers, realistic, overload, start, idle)}
+ALL = {f.__name__: f for f in (raw, pipeline, logs, workers, realistic, overload, reset, start, idle)}

@@ -26,6 +26,7 @@ class Setup:
     pool: dict[str, str] = field(default_factory=dict)
     log_level: str = "error"
     env: dict[str, str] = field(default_factory=dict)
+    rpc: bool = False
 
 
 class Running:
@@ -106,6 +107,8 @@ class Configured:
             f'  output: "{folder / "log"}"',
             f'  err_output: "{folder / "log"}"',
         ]
+        if setup.rpc:
+            lines += ["rpc:", f"  listen: tcp://127.0.0.1:{free_port()}"]
         config = folder / ".rr.yaml"
         config.write_text("\n".join(lines) + "\n")
         return Running([word.format(config=config) for word in self.command], port, folder, setup.env)

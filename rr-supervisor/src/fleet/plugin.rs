@@ -269,9 +269,9 @@ impl Plugin {
     pub(super) fn spawn(&mut self, around: &Surroundings) -> Result<Process, SpawnError> {
         let failed = |error: io::Error| SpawnError::Prepare(error);
         let state = self.memory_file().map_err(failed)?;
-        let output = self.open_output().map_err(failed)?;
-        let entry = &self.entry;
         let lines = Tail::default();
+        let output = self.open_output(lines.clone()).map_err(failed)?;
+        let entry = &self.entry;
         let control_dir: PathBuf = match process::user(&entry.process)? {
             Some(user) => around.control_dir.for_user(&entry.name, &user).map_err(failed)?,
             None => around.control_dir.path().to_owned(),
@@ -302,11 +302,11 @@ impl Plugin {
     }
 
     /// Where a custom plugin's stdout and stderr go, which know nothing of our log.
-    fn open_output(&mut self) -> io::Result<Option<OwnedFd>> {
+    fn open_output(&mut self, tail: Tail) -> io::Result<Option<OwnedFd>> {
         if self.entry.process.command.is_empty() {
             return Ok(None);
         }
-        let (writer, lines) = output::open(&self.entry.name)?;
+        let (writer, lines) = output::open(&self.entry.name, tail)?;
         self.output = Some(tokio::spawn(lines));
         Ok(Some(writer))
     }

@@ -4,6 +4,7 @@
 //! broken pipe.
 
 use crate::service::log_lines;
+use rr_common::telemetry::Tail;
 use std::{
     fs::OpenOptions,
     io,
@@ -15,10 +16,13 @@ use tokio::net::unix::pipe;
 ///
 /// # Errors
 /// No descriptors left.
-pub(crate) fn open(plugin: &str) -> io::Result<(OwnedFd, impl Future<Output = ()> + use<>)> {
+pub(crate) fn open(plugin: &str, tail: Tail) -> io::Result<(OwnedFd, impl Future<Output = ()> + use<>)> {
     let (reader, writer) = io::pipe()?;
     let reader = pipe::Receiver::from_owned_fd(reader.into())?;
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
     let both = OpenOptions::new().read(true).write(true).open(path).map(OwnedFd::from);
-    Ok((both.unwrap_or(writer.into()), log_lines(reader, plugin.to_owned())))
+    Ok((
+        both.unwrap_or(writer.into()),
+        log_lines(reader, plugin.to_owned(), Some(tail)),
+    ))
 }

@@ -18,7 +18,7 @@ impl Around {
     /// A process has been started, which leads a group.
     pub(super) fn begun(&mut self, group: Pid, pipe: pipe::Receiver, logger: String) {
         while self.output.try_join_next().is_some() {}
-        self.output.spawn(output::log_lines(pipe, logger));
+        self.output.spawn(output::log_lines(pipe, logger, None));
         self.groups.insert(group);
         if self.guard.as_mut().is_none_or(|guard| guard.watch(group).is_err()) {
             self.post_guard();

@@ -1,7 +1,7 @@
 //! What a process writes becomes log lines: each of its lines one of ours, at level info.
 
 use bytes::BytesMut;
-use rr_common::telemetry::{Level, log};
+use rr_common::telemetry::{Level, Tail, log};
 use std::time::Duration;
 use tokio::{io::AsyncReadExt, net::unix::pipe, time::timeout};
 
@@ -14,8 +14,8 @@ const CHUNK: usize = 8 * 1024;
 /// How long the rest of a line is awaited; then what is there is logged, such as a prompt.
 const REST: Duration = Duration::from_millis(20);
 
-/// Logs everything that comes until the last writer is gone.
-pub(crate) async fn log_lines(mut pipe: pipe::Receiver, logger: String) {
+/// Logs everything that comes until the last writer is gone. The last of it stands in the tail too.
+pub(crate) async fn log_lines(mut pipe: pipe::Receiver, logger: String, tail: Option<Tail>) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(CHUNK);
@@ -29,6 +29,10 @@ pub(crate) async fn log_lines(mut pipe: pipe::Receiver, logger: String) {
         while let Some(line) = take_line(&mut buffer, read.is_none() || ended) {
             let line = line.trim_ascii_end();
             if !line.is_empty() {
+                if let Some(tail) = &tail {
+                    tail.push(line);
+                    tail.push(b"\n");
+                }
                 let text = String::from_utf8_lossy(line);
                 if let Some(line) = log::line(&logger, Level::Info, &text) {
                     line.send();

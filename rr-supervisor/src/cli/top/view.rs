@@ -61,7 +61,11 @@ fn headline(model: &Model) -> Line<'static> {
     let text = match (&model.away, model.seen.is_empty()) {
         (None, true) => "rr top: looking …".to_owned(),
         (_, true) => "rr top".to_owned(),
-        (_, false) => format!("rr top: {plugins} plugins, {workers} workers{age}"),
+        (_, false) => format!(
+            "rr top: {}, {}{age}",
+            counted(plugins, "plugin"),
+            counted(workers, "worker")
+        ),
     };
     let mut line = Line::styled(text, TITLE);
     if let Some(reason) = &model.away {
@@ -205,6 +209,10 @@ fn footer(model: &Model) -> Line<'static> {
         }
         (None, note) => Line::styled(plain(note), TITLE),
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How long a request runs or waits: `12 ms`, `2.5 s`, `3m01s`.

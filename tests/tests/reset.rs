@@ -1,0 +1,76 @@
+//! A reset under load: no request fails, and the capacity stays.
+#![allow(clippy::unwrap_used)]
+
+use rr_tests::{Rpc, Server, bin, eventually, load::Load, process, room::free_port, rpc_place::local, wait::SOON};
+use serde_json::{Value, json};
+use std::{
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Workers of the pool, and how many of them may be replaced at once.
+const WORKERS: usize = 4;
+const SHARE: usize = 1;
+
+/// The workers as the server tells them.
+fn workers(rpc: &mut Rpc) -> Vec<Value> {
+    let list = rpc.call("informer.Workers", &json!("http")).json();
+    list["workers"].as_array().cloned().unwrap_or_default()
+}
+
+/// Requests of two seconds among fast ones. While the workers are replaced, as many as are configured are there for the next
+/// request at every moment, and no more processes than a share on top; no request fails.
+#[test]
+fn a_reset_under_load_fails_no_request_and_keeps_the_capacity() {
+    let port = free_port();
+    let server = Server::http(json!({
+        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "http": {"pool": {"num_workers": WORKERS, "reset_share": 25}},
+    }));
+    let before = server.workers();
+    let fast = Load::start(server.address(), 2, "/echo?body=hi");
+    let slow = Load::start(server.address(), 2, "/sleep?ms=2000");
+    let mut rpc = Rpc::tcp(local(port));
+    // Both slow requests run.
+    eventually(SOON, || {
+        let busy = workers(&mut rpc);
+        let long = busy.iter().filter(|worker| worker["busyMs"].as_u64() > Some(200));
+        long.count() == 2
+    });
+    let over = AtomicBool::new(false);
+    let looks = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut rpc = Rpc::tcp(local(port));
+            let mut looks = 0;
+            while !over.load(Ordering::Relaxed) {
+                let seen = workers(&mut rpc);
+                let serves = |worker: &&Value| ["ready", "working"].contains(&worker["statusStr"].as_str().unwrap());
+                assert!(seen.iter().filter(serves).count() >= WORKERS, "{seen:?}");
+                assert!(seen.len() <= WORKERS + SHARE, "{seen:?}");
+                looks += 1;
+            }
+            looks
+        });
+        let mut reset = Command::new(bin::server());
+        reset.args(["reset", "http", "-c"]).arg(server.room().file(".rr.yaml"));
+        let reset = reset.output().unwrap();
+        over.store(true, Ordering::Relaxed);
+        assert!(reset.status.success() && reset.stderr.is_empty(), "{reset:?}");
+        watch.join().unwrap()
+    });
+    assert!(looks > 10, "{looks} looks");
+    assert!(!server.workers().iter().any(|pid| before.contains(pid)));
+    assert!(!before.iter().any(|pid| process::alive(*pid)));
+    for load in [fast, slow] {
+        let outcome = load.stop();
+        assert_eq!(
+            (outcome.refused, &outcome.failures[..]),
+            (0, &[][..]),
+            "{}",
+            server.log()
+        );
+        assert!(outcome.answers > 0);
+    }
+    assert_eq!(server.workers().len(), WORKERS);
+    assert!(server.stop().success());
+}
