@@ -190,10 +190,24 @@ fn a_lock_ends_with_its_time() {
 
 #[test]
 fn a_client_that_has_gone_leaves_the_queue_but_keeps_what_it_holds() {
+    leaves_the_queue(0);
+}
+
+/// The same when the plugin itself has read its call (LEASE-09).
+#[test]
+fn a_client_whose_connection_is_lent_leaves_the_queue_as_well() {
+    leaves_the_queue(40);
+}
+
+/// After that many calls.
+fn leaves_the_queue(calls: usize) {
     let place = Place::start(json!({}));
     let mut reader = place.client();
     reader.lock("LockRead", "r", "reader", 0).unwrap();
     let mut gone = place.client();
+    for _ in 0..calls {
+        assert!(!gone.yes("Exists", "r", "gone"));
+    }
     gone.lock("Lock", "held", "gone", 0).unwrap();
     gone.begin("Lock", "r", "gone", LONG);
     assert!(!gone.yes("Exists", "r", "gone"));

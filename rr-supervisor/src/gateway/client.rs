@@ -180,7 +180,7 @@ impl Client {
     /// Lends the connection, between two calls, to the plugin that all its calls go to.
     fn lend(self: &Rc<Self>, take: &Calls) {
         let lent = match &take.goes_to {
-            Some((plugin, prefix)) if !take.gateway.is_stopping() => plugin.lend(self, prefix),
+            Some((plugin, prefix)) if take.gateway.may_lend(plugin, prefix) => plugin.lend(self, prefix),
             _ => false,
         };
         if lent {

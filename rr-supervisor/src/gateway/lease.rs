@@ -3,7 +3,10 @@
 
 use nix::{
     fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl},
-    sys::memfd::{MFdFlags, memfd_create},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        resource::{Resource, getrlimit},
+    },
 };
 use rr_common::rpc::lease::SLOT;
 use std::{fs::File, io, os::unix::fs::FileExt};
@@ -17,8 +20,8 @@ const LONGEST: u32 = FIRST << 10;
 /// A lease over which this many times as many calls went as were waited for was worth it.
 const WORTH: u32 = 4;
 
-/// Connections that one plugin may have. It has a descriptor for each.
-const LEASES: u32 = 256;
+/// Connections that one plugin may have. It has a descriptor for each, and our limit: a quarter of it is the most for them.
+const LEASES: u64 = 256;
 
 /// When a connection is lent. It costs as much as some calls, and what comes back soon was not worth it: the row of calls that has
 /// to come first grows, so that mixed traffic hardly notices.
@@ -71,11 +74,13 @@ impl Page {
     pub(super) fn new() -> io::Result<Self> {
         let file = memfd_create("rpc-lease", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         let file = File::from(file);
-        file.set_len(u64::from(LEASES) * SLOT as u64)?;
+        let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        let leases = LEASES.min(limit / 4) as u32;
+        file.set_len(u64::from(leases) * SLOT as u64)?;
         // A plugin that maps it may rely on its length.
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-        let free = (0..LEASES).rev().collect();
+        let free = (0..leases).rev().collect();
         Ok(Self { file, free })
     }
 
@@ -149,7 +154,7 @@ mod tests {
     fn a_slot_is_empty_whenever_it_is_taken() {
         let mut page = Page::new().unwrap();
         let slots: Vec<u32> = std::iter::from_fn(|| page.take()).collect();
-        assert_eq!(slots, (0..LEASES).collect::<Vec<_>>());
+        assert_eq!(slots, (0..LEASES as u32).collect::<Vec<_>>());
         let at = |slot: u32| u64::from(slot) * SLOT as u64;
         page.file.write_all_at(&[7; SLOT], at(5)).unwrap();
         page.file.write_all_at(b"next", at(6)).unwrap();

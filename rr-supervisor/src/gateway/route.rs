@@ -82,7 +82,11 @@ impl Gateway {
 
     /// Who answers this method, whose name has a dot?
     pub(super) fn route(&self, method: &str) -> Goal {
-        let prefix = wire::split(method).map_or("", |(prefix, _)| prefix);
+        self.owner(wire::split(method).map_or("", |(prefix, _)| prefix))
+    }
+
+    /// Who answers the methods with this prefix?
+    pub(super) fn owner(&self, prefix: &str) -> Goal {
         if let Some(local) = self.locals.get(prefix) {
             return Goal::Local(Arc::clone(local));
         }
@@ -106,9 +110,10 @@ impl Gateway {
         Fate::Done
     }
 
-    /// The server stops, or is about to be replaced: no connection is lent any more.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.get()
+    /// Whether connections whose calls have this prefix may be lent to that plugin: it still answers them, and nothing stops.
+    pub(super) fn may_lend(&self, plugin: &Rc<Plugin>, prefix: &[u8]) -> bool {
+        let owner = std::str::from_utf8(prefix).map_or(Goal::Unknown, |prefix| self.owner(prefix));
+        !self.stopping.get() && matches!(owner, Goal::Plugin(owner) if Rc::ptr_eq(&owner, plugin))
     }
 
     /// Takes all lent connections back; returns when that is done. A plugin that does not hear keeps it waiting.
@@ -175,7 +180,7 @@ impl Gateway {
             }
             let before = self.plugins.replace(table(&picture, &known));
             for (prefix, plugin) in before {
-                let stays = matches!(self.route(&format!("{prefix}.")), Goal::Plugin(now) if Rc::ptr_eq(&now, &plugin));
+                let stays = matches!(self.owner(&prefix), Goal::Plugin(now) if Rc::ptr_eq(&now, &plugin));
                 if !stays {
                     tokio::task::spawn_local(async move { plugin.take_back().await });
                 }
@@ -195,7 +200,10 @@ impl Gateway {
 fn table(roster: &Roster, known: &[Rc<Plugin>]) -> Vec<(String, Rc<Plugin>)> {
     let mut table: Vec<(String, Rc<Plugin>)> = Vec::new();
     let all = || {
-        let pairs = roster.members.iter().zip(known);
+        let pairs = roster.members.iter().filter_map(|member| {
+            let plugin = known.iter().find(|plugin| plugin.name == member.name)?;
+            Some((member, plugin))
+        });
         pairs.flat_map(|(member, plugin)| member.prefixes.iter().map(move |prefix| (member, prefix, plugin)))
     };
     let own = all().filter(|(member, prefix, _)| member.name == **prefix);
