@@ -225,7 +225,7 @@ fn ask(rpc: &mut Rpc, over: &AtomicBool, answers: &AtomicUsize) -> Vec<String> {
 fn kills_under_load_cost_only_calls_in_flight() {
     let asked = std::env::var("RR_TEST_ROUNDS").ok();
     let kills = asked.map_or(6, |rounds| rounds.parse().unwrap());
-    let place = rpc_place::start(json!({"supervisor": {"restart": {"max": 100_000}}}));
+    let place = rpc_place::start(json!({"supervisor": {"restart": {"window": "1ms"}}}));
     let idle = sockets(place.plugin());
     let clients = Clients::start(&place, 8);
     for _ in 0..kills {

@@ -187,13 +187,17 @@ impl Client {
             self.stream.rest();
             self.place.replace(Place::Lent);
         } else {
-            self.has_served(0);
+            self.change_patience(|patience| patience.came_back(0));
         }
     }
 
     /// The connection was lent, and is ours again: the plugin has read these bytes, and begun none of the calls in them.
-    pub(super) fn came_back(&self, read: &[u8], calls: u32) {
-        self.has_served(calls);
+    /// `calls` is what it was good for, if the plugin has not died.
+    pub(super) fn came_back(&self, read: &[u8], calls: Option<u32>) {
+        self.change_patience(|patience| match calls {
+            Some(calls) => patience.came_back(calls),
+            None => patience.begin_anew(),
+        });
         self.place.replace(Place::Back(read.to_vec()));
         match self.stream.wake_up() {
             Ok(()) => self.outlet.wake_owner(),
@@ -201,9 +205,9 @@ impl Client {
         }
     }
 
-    fn has_served(&self, calls: u32) {
+    fn change_patience(&self, change: impl FnOnce(&mut Patience)) {
         let mut patience = self.patience.get();
-        patience.came_back(calls);
+        change(&mut patience);
         self.patience.set(patience);
     }
 
@@ -303,9 +307,7 @@ impl Calls {
         if !goes_on {
             self.goes_to = next.map(|plugin| (Rc::clone(plugin), Method::from_slice(prefix)));
         }
-        let mut patience = self.client.patience.get();
-        patience.called(goes_on);
-        self.client.patience.set(patience);
+        self.client.change_patience(|patience| patience.called(goes_on));
     }
 }
 

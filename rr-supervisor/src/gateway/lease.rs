@@ -49,7 +49,12 @@ impl Patience {
         self.row >= self.needed
     }
 
-    /// The connection has come back after this many calls, or was not even taken.
+    /// The connection has come back since the plugin died, which says nothing about its calls.
+    pub(super) fn begin_anew(&mut self) {
+        self.row = 0;
+    }
+
+    /// The plugin has given the connection back after this many calls, or it was not even taken.
     pub(super) fn came_back(&mut self, calls: u32) {
         self.needed = match calls / WORTH >= self.needed {
             true => (self.needed / 4).max(FIRST),
@@ -147,6 +152,8 @@ mod tests {
             .collect();
         assert_eq!(rows, [32, 128, 512, 2048, 8192, 32_768, 32_768, 32_768]);
         patience.came_back(1_000_000);
+        assert_eq!(row(&mut patience), 8192);
+        patience.begin_anew();
         assert_eq!(row(&mut patience), 8192);
     }
 

@@ -176,7 +176,7 @@ impl Link {
             Held::Caller(_) => None,
         });
         let Some((client, slot)) = lease else { return };
-        let goes_on = self.settle(&client, slot);
+        let goes_on = self.settle(&client, slot, false);
         let mut calls = self.calls.borrow_mut();
         match (goes_on, calls.get_mut(place(sequence))) {
             // The answer will come with the same number.
@@ -186,18 +186,19 @@ impl Link {
     }
 
     /// Takes a connection from where its slot says that it stands; the call that has begun and has no answer yet, if there is one.
-    fn settle(&self, client: &Rc<Client>, slot: u32) -> Option<Caller> {
+    fn settle(&self, client: &Rc<Client>, slot: u32, died: bool) -> Option<Caller> {
         let mut page = self.leases.page.borrow_mut();
         let bytes = page.as_ref().and_then(|page| page.read(slot).ok()).unwrap_or_default();
+        let good_for = |calls| (!died).then_some(calls);
         let mut goes_on = None;
         match lease::standing(&bytes) {
-            Ok((Standing::Read(read), calls)) => client.came_back(read, calls),
+            Ok((Standing::Read(read), calls)) => client.came_back(read, good_for(calls)),
             Ok((Standing::Called(frame, message), calls)) => {
-                client.came_back(b"", calls);
+                client.came_back(b"", good_for(calls));
                 goes_on = Some(client.caller(frame, message));
             }
             Ok((Standing::Answered(rest), calls)) => {
-                client.came_back(b"", calls);
+                client.came_back(b"", good_for(calls));
                 client.outlet.send(rest);
             }
             Err(error) => {
@@ -276,7 +277,7 @@ impl Link {
                     self.one_back();
                 }
                 Held::Client(client, slot) => {
-                    if let Some(caller) = self.settle(&client, slot) {
+                    if let Some(caller) = self.settle(&client, slot, true) {
                         caller.refuse(text);
                     }
                 }
