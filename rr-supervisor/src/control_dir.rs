@@ -5,7 +5,11 @@
 //! a file inside says that somebody lives there; the kernel lets go of it however that one ends.
 
 use crate::adopt::memory;
-use nix::unistd::Uid;
+use nix::{
+    errno::Errno,
+    sys::signal::kill,
+    unistd::{Pid, Uid},
+};
 use rr_common::{
     config::{Config, section::Control},
     control::Access,
@@ -125,6 +129,20 @@ impl ControlDir {
     /// Where RPC is spoken as at `rpc.listen`.
     pub(crate) fn rpc_socket(&self) -> PathBuf {
         self.path.join(RPC_SOCKET)
+    }
+
+    /// Removes the sockets `PLUGIN.PID.…` of processes that are no more; `ended` is one that may still be buried.
+    pub(crate) fn sweep(&self, ended: Option<Pid>) {
+        let has_ended = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let pid = name
+                .and_then(|name| name.split('.').nth(1)?.parse().ok())
+                .map(Pid::from_raw);
+            pid.is_some_and(|pid| ended == Some(pid) || kill(pid, None) == Err(Errno::ESRCH))
+        };
+        for path in sockets(&self.path).into_iter().filter(has_ended) {
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// The plugins' sockets of a kind in it: `PLUGIN.PID.KIND.sock`, or without a kind their own ones.

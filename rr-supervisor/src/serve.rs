@@ -434,6 +434,7 @@ async fn prepare(
     let rpc = rpc.transpose()?;
     sockets.close_unclaimed();
     left.wait(loaded.config.endure.grace_period.get()).await;
+    control_dir.sweep(None);
     let server = loaded.config.server.as_ref();
     // Once, before any plugin: with those of a program before us that is long ago.
     if let Some(section) = server.and_then(|server| server.on_init.as_ref())

@@ -44,6 +44,9 @@ use tokio::time::sleep;
 /// How long a plugin may take to say what it holds: it has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long one that hands nothing over may take to free its addresses.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// Between two looks whether a process has gone.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -93,6 +96,8 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog) -> Le
     for path in dir.sockets("held") {
         match ask(&path, log) {
             Ok(answer) => answers.push(answer),
+            // Frozen, most likely. It keeps the addresses that we have to bind, and nobody could stop it in order.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => kill(&path),
             // It has gone, or is about to.
             Err(error) => tracing::debug!(target: "supervisor", %error, path = %path.display(), "no plugin to adopt"),
         }
@@ -159,6 +164,12 @@ impl Left {
             return;
         }
         process.signal(Signal::SIGTERM);
+        // A plugin of the user's own hands no socket over: its addresses are free when it has gone.
+        let listens = |entry: &Entry| !entry.process.command.is_empty() && !entry.addresses.is_empty();
+        if entry.is_some_and(listens) && !process.ends_within(LEAVING) {
+            process.signal(Signal::SIGKILL);
+            process.ends_within(PATIENCE);
+        }
         // Two of those that take work from clients may serve side by side.
         if entry.is_some_and(|entry| entry.role != Role::Ingress) {
             self.leaving.push(process);
@@ -193,6 +204,15 @@ fn ask(path: &Path, log: &ServerLog) -> io::Result<Answer> {
         connection,
         lines,
     })
+}
+
+/// Kills the process that listens at this socket and does not answer.
+fn kill(path: &Path) {
+    let Some((name, pid)) = living(path) else { return };
+    let Ok(process) = Foreign::open(pid) else { return };
+    tracing::warn!(target: "supervisor", plugin = name, pid = pid.as_raw(), "killed and not adopted: it does not answer");
+    process.signal(Signal::SIGKILL);
+    process.ends_within(PATIENCE);
 }
 
 /// The process that listens at a socket of a plugin, and the plugin's name, which the socket's begins with.

@@ -227,9 +227,7 @@ impl Fleet {
             tracing::warn!(target: "supervisor", plugin = name, count = orphans, "killed the processes that it left behind");
         }
         let process = self.plugins[index].process.take();
-        if let Some(process) = &process {
-            register::sweep(process, &name, self.around.control_dir.path());
-        }
+        self.around.control_dir.sweep(Some(pid));
         self.died(index, Gone::of(process, exit), now);
     }
 

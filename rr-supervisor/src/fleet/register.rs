@@ -1,15 +1,15 @@
-//! A plugin's process says who it is: whom we take, and what a process leaves behind that we have taken.
+//! A plugin's process says who it is: whom we take, and why not.
 
 use super::{
     Fleet,
-    plugin::{Plugin, Process, stranger},
+    plugin::{Plugin, stranger},
 };
 use nix::unistd::Pid;
 use rr_common::{
     config::OWN_PREFIXES,
     control::{CONTRACT_VERSION, v1::RegisterRequest},
 };
-use std::{fs, os::unix::fs::FileTypeExt, path::Path, time::Instant};
+use std::time::Instant;
 use tonic::Status;
 
 /// The longest path that the kernel takes for a socket.
@@ -79,19 +79,5 @@ fn speaks_our_version(registration: &RegisterRequest) -> Result<(), Status> {
         false => Err(Status::failed_precondition(format!(
             "the plugin {name} speaks version {theirs} of the control contract, this supervisor version {CONTRACT_VERSION}"
         ))),
-    }
-}
-
-/// Removes the sockets that an ended process has left in the control directory, whose files bear its name and pid.
-pub(super) fn sweep(process: &Process, name: &str, control_dir: &Path) {
-    let begin = format!("{name}.{}.", process.pid);
-    for dir in [control_dir.to_owned(), control_dir.join(name)] {
-        let Ok(files) = fs::read_dir(dir) else { continue };
-        for file in files.flatten() {
-            let is_socket = file.file_type().is_ok_and(|kind| kind.is_socket());
-            if is_socket && file.file_name().to_string_lossy().starts_with(&begin) {
-                let _ = fs::remove_file(file.path());
-            }
-        }
     }
 }

@@ -14,6 +14,7 @@ use rustix::process::{self, PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 use tokio::{net::unix::pipe, sync::mpsc, task::AbortHandle};
 
@@ -52,6 +53,13 @@ impl Foreign {
         });
         self.watch = Some(watch.abort_handle());
         Ok(())
+    }
+
+    /// Whether it ends within that time, for which this thread waits.
+    pub(crate) fn ends_within(&self, patience: Duration) -> bool {
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        let mut watched = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
+        poll(&mut watched, timeout).is_ok_and(|ready| ready > 0)
     }
 
     /// Sends it a signal, unless it has gone.

@@ -61,10 +61,15 @@ impl Rpc {
     /// Connects over TCP.
     #[track_caller]
     pub fn tcp(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        Self::try_tcp(address).unwrap()
+    }
+
+    /// Connects over TCP; none when nobody is there.
+    pub fn try_tcp(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self::over(Stream::Tcp(stream))
+        Some(Self::over(Stream::Tcp(stream)))
     }
 
     /// Connects over a Unix socket.
@@ -88,6 +93,22 @@ impl Rpc {
     #[track_caller]
     pub fn call(&mut self, method: &str, argument: &Value) -> Answer {
         self.exchange(method, flag::JSON, argument.to_string().as_bytes())
+    }
+
+    /// One call with JSON; none when the connection ends or no answer comes.
+    pub fn try_call(&mut self, method: &str, argument: &Value) -> Option<Answer> {
+        self.sequence += 1;
+        let mut frame = Vec::new();
+        let body = argument.to_string();
+        wire::answer(
+            &mut frame,
+            flag::JSON,
+            self.sequence,
+            method.as_bytes(),
+            body.as_bytes(),
+        );
+        let sequence = self.sequence;
+        (self.send(&frame) && self.came(sequence, PATIENCE)).then(|| self.answer(sequence))
     }
 
     /// One call with an encoded argument; waits for its answer.
