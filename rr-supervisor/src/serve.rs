@@ -208,6 +208,7 @@ pub(crate) async fn serve(
     let ledger = metrics::Ledger::default();
     let surroundings = Surroundings {
         groups: Groups::new(&loaded.config.supervisor.cgroup),
+        watch: watch.as_ref().map(watch::Prepared::gate).transpose()?.flatten(),
         sockets,
         ledger: metrics.is_some().then(|| ledger.clone()),
         past: Past::default(),

@@ -44,6 +44,8 @@ pub struct Inherited {
     pub state: Option<OwnedFd>,
     /// What the program before us in this process has left: `RR_SELF_FD`.
     pub predecessor: Option<OwnedFd>,
+    /// Readable while files have changed and the workers do not know it yet (development): `RR_WATCH_FD`.
+    pub watch: Option<OwnedFd>,
 }
 
 /// Takes what was inherited out of the environment, so that no worker sees it; a second call finds nothing.
@@ -62,12 +64,17 @@ pub fn inherit() -> Inherited {
     let count = ours.or(systemds).unwrap_or(0).clamp(0, MOST);
     let (log, state) = (number("RR_LOG_FD"), number("RR_STATE_FD"));
     let predecessor = number(SELF_FD);
+    let watch = number("RR_WATCH_FD");
     let other = |fd: &RawFd| *fd >= FIRST + count;
     Inherited {
         sockets: (FIRST..FIRST + count).filter_map(own).collect(),
         log: log.filter(other).and_then(own),
         state: state.filter(other).filter(|fd| Some(*fd) != log).and_then(own),
         predecessor: predecessor
+            .filter(other)
+            .filter(|fd| ![log, state].contains(&Some(*fd)))
+            .and_then(own),
+        watch: watch
             .filter(other)
             .filter(|fd| ![log, state].contains(&Some(*fd)))
             .and_then(own),

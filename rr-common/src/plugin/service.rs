@@ -136,20 +136,22 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
 
     async fn reset(&self, request: Request<v1::ResetRequest>) -> Answer<v1::ResetResponse> {
         let asked = request.into_inner();
-        if asked.at_once {
+        if asked.at_once || asked.renewed {
             let hold = Duration::from_millis(asked.hold_ms.into()).min(LONGEST_HOLD);
-            let renewed = self.slot.ask(async |plugin: &P| {
-                // All of them before the first is waited for.
-                let pools = plugin.pools().into_iter();
-                let pools = pools.filter(|(name, _)| asked.pool.is_empty() || *name == asked.pool);
-                let renewals: Vec<_> = pools.map(|(_, pool)| pool.renew(hold)).collect();
+            let done = self.slot.ask(async |plugin: &P| {
+                let mut pools = plugin.pools();
+                pools.retain(|(name, _)| asked.pool.is_empty() || *name == asked.pool);
                 let mut workers = 0;
-                for renewal in renewals {
-                    workers += renewal.await?;
+                for (_, pool) in pools {
+                    if asked.at_once {
+                        pool.renew(hold);
+                    } else {
+                        workers += pool.renewed().await?;
+                    }
                 }
                 Ok(workers)
             });
-            let workers = renewed
+            let workers = done
                 .await?
                 .map_err(|error: ExecError| Status::internal(error.to_string()))?;
             let workers = u32::try_from(workers).unwrap_or(u32::MAX);

@@ -20,6 +20,7 @@ use crate::{
         v1::{Held, RegisterRequest, WatchConfigResponse, plugin_server::PluginServer},
     },
     listen::{Inherited, Listeners},
+    pool,
     shutdown::{Signals, Stopper},
     telemetry,
 };
@@ -48,6 +49,9 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     };
     let socket = dir.join(format!("{name}.{}.sock", process::id()));
 
+    if let Some(watch) = inherited.watch {
+        pool::gate::install(watch);
+    }
     let stopper = Arc::new(Stopper::default());
     let mut stop = stopper.listener();
     let slot = Slot::<P>::new(stopper.listener());

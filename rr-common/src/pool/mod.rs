@@ -6,7 +6,8 @@
 //!
 //! - [`state`]: every decision about requests and workers, as plain data; its events in [`exchange`] and [`boot`]
 //! - [`ahead`]: the second frame in a pipe
-//! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close; [`renew`]: new code
+//! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close; [`renew`]: new code; [`gate`]: what a request
+//!   waits for meanwhile
 //! - [`queue`]: the requests that wait; [`rules`]: the numbers of the configuration
 //! - [`shared`]: the lock around the decisions, and what follows from them
 //! - [`deaths`]: why workers are no more
@@ -18,6 +19,7 @@ mod boot;
 mod deaths;
 mod error;
 mod exchange;
+pub(crate) mod gate;
 mod info;
 mod keeper;
 mod life;
@@ -159,6 +161,9 @@ impl Pool {
         if let Some(fault) = payload.fault() {
             return Err(ExecError::Decode(fault.into()));
         }
+        if let Some(gate) = gate::installed() {
+            gate.pass().await;
+        }
         let payload = Arc::new(payload);
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();
@@ -287,28 +292,32 @@ impl Pool {
     }
 
     /// The code has changed: from now on no worker that has begun with the old one takes a request, and requests wait for
-    /// new ones, which start after `hold`, counted from the last such call. The answer says how many serve.
+    /// new ones, which start after `hold`, counted from the last such call.
+    pub fn renew(&self, hold: Duration) {
+        let generation = self.shared.with(|core| {
+            core.renew(Instant::now() + hold);
+            core.generation
+        });
+        self.shared.renewals.send_replace(generation);
+    }
+
+    /// Waits until the workers that [`Pool::renew`] has asked for serve, and says how many they are; 0 if there was another such call
+    /// meanwhile.
     ///
     /// # Errors
     /// A new worker did not start. Requests get that error until the code changes again or a start succeeds.
-    pub fn renew(&self, hold: Duration) -> impl Future<Output = Result<usize, ExecError>> {
-        let (failed, generation) = self.shared.with(|core| {
-            core.renew(Instant::now() + hold);
-            (core.failed_boots, core.generation)
+    pub async fn renewed(&self) -> Result<usize, ExecError> {
+        let generation = self.shared.with(|core| core.generation);
+        let renewed = self.wait_until(|core| {
+            if core.generation != generation || core.closing || self.debug {
+                return Some(Ok(0));
+            }
+            if core.failures > 0 {
+                return Some(Err(ExecError::Boot(core.last_error.clone())));
+            }
+            (core.serving >= core.target()).then_some(Ok(core.serving))
         });
-        self.shared.renewals.send_replace(generation);
-        async move {
-            let renewed = self.wait_until(|core| {
-                if core.generation != generation || core.closing || self.debug {
-                    return Some(Ok(core.serving));
-                }
-                if core.failed_boots > failed {
-                    return Some(Err(ExecError::Boot(core.last_error.clone())));
-                }
-                (core.serving >= core.target()).then_some(Ok(core.serving))
-            });
-            timeout(self.reset_timeout, renewed).await.unwrap_or(Ok(0))
-        }
+        timeout(self.reset_timeout, renewed).await.unwrap_or(Ok(0))
     }
 
     /// One worker more, up to 500. In debug mode there is nothing to add to.

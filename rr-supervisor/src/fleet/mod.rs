@@ -34,6 +34,7 @@ pub(crate) use replace::Told;
 pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
 use rr_common::{config::section::Restart, control::v1};
 use std::{
+    os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -65,6 +66,8 @@ pub(crate) struct Surroundings {
     pub control_dir: ControlDir,
     /// The control groups of plugins with limits.
     pub groups: Groups,
+    /// What requests wait for while changed files are dealt with (development).
+    pub watch: Option<OwnedFd>,
     /// The way back into the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
 }

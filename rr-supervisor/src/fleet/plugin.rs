@@ -294,6 +294,12 @@ impl Plugin {
             sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
             log: around.log.socket(lines.clone()).map_err(failed)?,
             state,
+            watch: around
+                .watch
+                .as_ref()
+                .map(OwnedFd::try_clone)
+                .transpose()
+                .map_err(failed)?,
             output,
         };
         let mut process = Process::new(spawn.run()?);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tonic::{Code, Response, Status, transport::Channel};
 
 /// For what a plugin knows already.
-pub(super) const QUICK: Duration = Duration::from_secs(5);
+pub(crate) const QUICK: Duration = Duration::from_secs(5);
 /// For what takes the start of a worker. The plugin has its own, shorter bounds: `pool.allocate_timeout` above all.
 pub(crate) const SLOW: Duration = Duration::from_secs(600);
 

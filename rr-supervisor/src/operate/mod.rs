@@ -12,7 +12,7 @@ mod resetter;
 mod tests;
 mod why;
 
-pub(crate) use ask::{AskError, SLOW, ask, within};
+pub(crate) use ask::{AskError, QUICK, SLOW, ask, within};
 pub(crate) use death::Death;
 pub(crate) use informer::{Informer, Pipeline, WorkerList};
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub(crate) struct Spawn<'a> {
     pub log: OwnedFd,
     /// Its memory file, if it keeps one.
     pub state: Option<OwnedFd>,
+    /// What its requests wait for while changed files are dealt with.
+    pub watch: Option<OwnedFd>,
     /// Its stdout and stderr, if they are not ours.
     pub output: Option<OwnedFd>,
     /// `cgroup.procs` of the control group that limits it.
@@ -136,6 +138,7 @@ impl Spawn<'_> {
             .env("RR_PLUGIN", self.name)
             .env("RR_LISTEN_FDS", self.sockets.len().to_string())
             .env_remove("RR_STATE_FD")
+            .env_remove("RR_WATCH_FD")
             // A server that is itself a service must not find its plugins among what its own services leave behind.
             .env_remove(crate::service::MARK)
             .env_remove("LISTEN_FDS")
@@ -152,6 +155,9 @@ impl Spawn<'_> {
         number("RR_LOG_FD", self.log);
         if let Some(state) = self.state {
             number("RR_STATE_FD", state);
+        }
+        if let Some(watch) = self.watch {
+            number("RR_WATCH_FD", watch);
         }
         let numbered = (FIRST_FD..).zip(passed);
         let mappings = numbered

@@ -3,12 +3,14 @@
 //! - [`rules`]: what is watched for whom
 //! - [`tree`]: the kernel tells of changes; [`looks`]: where it does not, the files are looked at each `reload.interval`
 //! - [`burst`]: when what is done about changes
-//! - [`renewal`]: the plugins are told
+//! - [`renewal`]: the plugins are told; [`gate`]: what requests wait for until they know
 //!
 //! A thread of its own does the waiting and the looking; it touches neither the main loop nor the RPC port. The plugins are asked on
-//! the RPC thread. The promise is that no request is served by code from before a change once that change was noticed.
+//! the RPC thread. The promise is that a request made after a save is not served by code from before it; where the files are looked at,
+//! from the look on.
 
 mod burst;
+mod gate;
 mod looks;
 mod renewal;
 mod rules;
@@ -16,6 +18,7 @@ mod tree;
 
 use crate::{fleet::RosterWatch, operate::Residents};
 use burst::{Action, Burst};
+use gate::Gate;
 use looks::Looks;
 use nix::{
     errno::Errno,
@@ -27,7 +30,7 @@ use rr_common::config::{Config, section::Reload};
 use rules::Subject;
 use std::{
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     thread::{Builder, JoinHandle},
@@ -70,7 +73,7 @@ pub(crate) struct Prepared {
 
 /// How changes are seen.
 enum Eyes {
-    Tree(Tree),
+    Tree(Tree, Gate),
     Looks(Looks),
 }
 
@@ -125,7 +128,7 @@ pub(crate) fn prepare(config: &Config, everything: bool, base: &Path) -> Result<
     }
     let eyes = Eyes::open(&subjects, section.poll, interval);
     let (what, how) = match &eyes {
-        Eyes::Tree(tree) => (format!("{} directories", tree.len()), "inotify".to_owned()),
+        Eyes::Tree(tree, _) => (format!("{} directories", tree.len()), "inotify".to_owned()),
         Eyes::Looks(looks) => (format!("{} files", looks.len()), format!("a look each {interval:?}")),
     };
     let plugins: Vec<&str> = subjects
@@ -159,8 +162,12 @@ impl Eyes {
             );
             return looks();
         }
-        match Tree::open(subjects) {
-            Ok(tree) => Self::Tree(tree),
+        let tree = Tree::open(subjects).and_then(|tree| {
+            let gate = Gate::new(tree.fd())?;
+            Ok((tree, gate))
+        });
+        match tree {
+            Ok((tree, gate)) => Self::Tree(tree, gate),
             Err(error) => {
                 tracing::warn!(target: "watch", "{error}: the files are looked at each {interval:?} instead");
                 looks()
@@ -170,6 +177,17 @@ impl Eyes {
 }
 
 impl Prepared {
+    /// What requests wait for while a change is dealt with; each plugin gets a copy.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn gate(&self) -> io::Result<Option<OwnedFd>> {
+        match &self.eyes {
+            Eyes::Tree(_, gate) => gate.copy().map(Some),
+            Eyes::Looks(_) => Ok(None),
+        }
+    }
+
     /// Starts the thread.
     ///
     /// # Errors
@@ -204,9 +222,13 @@ impl Prepared {
                     }
                 }
             }
+            if let Eyes::Tree(_, gate) = &self.eyes {
+                // What is not told yet belongs to a burst of which no new worker has started.
+                gate.open();
+            }
             let due = bursts.iter().flatten().map(Burst::due).min();
             let wake = match &self.eyes {
-                Eyes::Tree(_) => due,
+                Eyes::Tree(..) => due,
                 Eyes::Looks(_) => Some(due.map_or(next_look, |due| due.min(next_look))),
             };
             if !self.wait(end, wake) {
@@ -233,7 +255,7 @@ impl Prepared {
     /// What has changed. When the kernel fails, the files are looked at from then on.
     fn changes(&mut self, look: bool) -> Vec<Change> {
         match &mut self.eyes {
-            Eyes::Tree(tree) => match tree.changes(&self.subjects) {
+            Eyes::Tree(tree, gate) => match tree.changes(&self.subjects, gate) {
                 Ok(changes) => changes,
                 Err(error) => {
                     tracing::warn!(target: "watch", "{error}: the files are looked at each {:?} instead", self.interval);
@@ -250,7 +272,7 @@ impl Prepared {
     /// Waits for a change, at most until then; false at the end.
     fn wait(&self, end: &EventFd, until: Option<Instant>) -> bool {
         let mut fds = vec![PollFd::new(end.as_fd(), PollFlags::POLLIN)];
-        if let Eyes::Tree(tree) = &self.eyes {
+        if let Eyes::Tree(tree, _) = &self.eyes {
             fds.push(PollFd::new(tree.fd(), PollFlags::POLLIN));
         }
         let timeout = until.map_or(PollTimeout::NONE, |until| {

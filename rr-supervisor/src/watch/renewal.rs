@@ -2,11 +2,12 @@
 
 use crate::{
     fleet::{RosterWatch, State},
-    operate::{AskError, Residents, SLOW, ask, within},
+    operate::{AskError, QUICK, Residents, SLOW, ask, within},
 };
 use rr_common::control::v1::{ResetRequest, plugin_client::PluginClient};
 use std::{
     collections::HashMap,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -14,6 +15,9 @@ use tonic::transport::Channel;
 
 /// How long a plugin may be on its way that is not there when files change.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long the watch waits for plugins to be told.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// What became of a plugin's workers.
 #[derive(Debug)]
@@ -48,17 +52,27 @@ impl Renewals {
         }
     }
 
-    /// None of these plugins' workers takes a further request; new ones start after `hold`, unless this comes again.
+    /// None of these plugins' workers takes a further request; new ones start after `hold`, unless this comes again. Returns when the
+    /// plugins know, or are not there to be told.
     pub(super) fn renew(&mut self, plugins: &[String], hold: Duration) {
+        let (knows, known) = mpsc::channel();
         for plugin in plugins {
             if self.residents.iter().any(|resident| resident.name() == plugin) {
                 continue;
             }
-            let asked = self.handle.spawn(renewed(self.roster.clone(), plugin.clone(), hold));
+            let asked = renewed(self.roster.clone(), plugin.clone(), hold, knows.clone());
+            let asked = self.handle.spawn(asked);
             if let Some(before) = self.asked.insert(plugin.clone(), asked) {
                 before.abort();
             }
         }
+        drop(knows);
+        let end = Instant::now() + TOLD;
+        // Ends when every task has told, or has dropped its end.
+        while known
+            .recv_timeout(end.saturating_duration_since(Instant::now()))
+            .is_ok()
+        {}
     }
 
     /// Nothing changes any more: tells in the log what has become of the workers, as soon as that is known. What lives in the
@@ -102,11 +116,17 @@ fn tell(name: &str, changed: &str, outcome: Outcome) {
 }
 
 /// Asks the plugin, as soon as it can be asked.
-async fn renewed(mut roster: RosterWatch, plugin: String, hold: Duration) -> Outcome {
+async fn renewed(mut roster: RosterWatch, plugin: String, hold: Duration, knows: mpsc::Sender<()>) -> Outcome {
     let begin = Instant::now();
-    let request = ResetRequest {
+    // Dropped as soon as the plugin knows, or is seen not to be there.
+    let mut knows = Some(knows);
+    let tell = ResetRequest {
         at_once: true,
         hold_ms: hold.as_millis().try_into().unwrap_or(u32::MAX),
+        ..ResetRequest::default()
+    };
+    let wait = ResetRequest {
+        renewed: true,
         ..ResetRequest::default()
     };
     loop {
@@ -114,8 +134,15 @@ async fn renewed(mut roster: RosterWatch, plugin: String, hold: Duration) -> Out
         let Some(member) = now.get(&plugin).filter(|_| !now.stopping) else {
             return Outcome::Nothing;
         };
-        let question = async |mut client: PluginClient<Channel>| client.reset(request.clone()).await;
-        match ask(member, SLOW, question).await {
+        let question =
+            |request: ResetRequest| async move |mut client: PluginClient<Channel>| client.reset(request).await;
+        let told = ask(member, QUICK, question(tell.clone())).await;
+        drop(knows.take());
+        let done = match told {
+            Ok(_) => ask(member, SLOW, question(wait.clone())).await,
+            Err(error) => Err(error),
+        };
+        match done {
             Ok(answer) => return Outcome::Renewed(answer.workers, begin.elapsed()),
             Err(AskError::Unsupported(_)) => return Outcome::Nothing,
             // Given up or not wanted yet: its next process reads the new code.

@@ -1,6 +1,6 @@
 //! The kernel's watch on all directories that matter (inotify), kept up to date as directories come, go and are renamed.
 
-use super::{Change, rules::Subject};
+use super::{Change, gate::Gate, rules::Subject};
 use nix::{
     errno::Errno,
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent},
@@ -45,6 +45,9 @@ pub(super) enum TreeError {
     /// Anything else.
     #[error("inotify does not work: {0}")]
     Other(Errno),
+    /// No descriptor is left for the gate.
+    #[error("inotify does not work: {0}")]
+    Gate(#[from] io::Error),
 }
 
 /// The watched directories.
@@ -84,8 +87,9 @@ impl Tree {
     }
 
     /// The files that have changed since the last look.
-    pub(super) fn changes(&mut self, subjects: &[Subject]) -> Result<Vec<Change>, TreeError> {
+    pub(super) fn changes(&mut self, subjects: &[Subject], gate: &Gate) -> Result<Vec<Change>, TreeError> {
         let mut changes = Vec::new();
+        gate.close();
         loop {
             let events = match self.inotify.read_events() {
                 Ok(events) => events,
