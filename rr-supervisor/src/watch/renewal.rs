@@ -55,7 +55,7 @@ impl Renewals {
     /// None of these plugins' workers takes a further request; new ones start after `hold`, unless this comes again. Returns when the
     /// plugins know, or are not there to be told.
     pub(super) fn renew(&mut self, plugins: &[String], hold: Duration) {
-        let (knows, known) = mpsc::channel();
+        let (knows, known) = mpsc::sync_channel(1);
         for plugin in plugins {
             if self.residents.iter().any(|resident| resident.name() == plugin) {
                 continue;
@@ -116,7 +116,7 @@ fn tell(name: &str, changed: &str, outcome: Outcome) {
 }
 
 /// Asks the plugin, as soon as it can be asked.
-async fn renewed(mut roster: RosterWatch, plugin: String, hold: Duration, knows: mpsc::Sender<()>) -> Outcome {
+async fn renewed(mut roster: RosterWatch, plugin: String, hold: Duration, knows: mpsc::SyncSender<()>) -> Outcome {
     let begin = Instant::now();
     // Dropped as soon as the plugin knows, or is seen not to be there.
     let mut knows = Some(knows);
