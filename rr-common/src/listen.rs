@@ -12,6 +12,7 @@ pub use bind::bind;
 pub use sys::{Inherited, SELF_FD, export, inherit};
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt::Ipv6V6Only};
+use socket2::SockRef;
 use std::{
     fs, io,
     net::{Ipv4Addr, Ipv6Addr},
@@ -46,6 +47,8 @@ struct Held {
     unclaimed: bool,
     /// Somebody has taken it.
     taken: bool,
+    /// The file of a Unix socket that was bound here, absolute.
+    file: Option<PathBuf>,
     socket: OwnedFd,
 }
 
@@ -87,16 +90,21 @@ impl Listeners {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = held.iter_mut().find(|held| held.serves(&endpoint.address)) {
             if std::mem::take(&mut found.unclaimed) {
+                found.file = file(&endpoint.address);
                 found.asked = Some(endpoint.address);
             }
             found.taken = true;
             return Listener::new(found.socket.try_clone()?);
         }
-        let socket =
-            bind(&endpoint).map_err(|error| io::Error::new(error.kind(), format!("listen {address}: {error}")))?;
+        let bound = match bind(&endpoint) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => beside(&endpoint, &held).unwrap_or(Err(error)),
+            bound => bound,
+        };
+        let socket = bound.map_err(|error| io::Error::new(error.kind(), format!("listen {address}: {error}")))?;
         let copy = socket.try_clone()?;
         held.push(Held {
             actual: local_address(&socket)?,
+            file: file(&endpoint.address),
             asked: Some(endpoint.address),
             unclaimed: false,
             taken: true,
@@ -127,6 +135,23 @@ impl Listeners {
         gone.map(|held| held.actual).collect()
     }
 
+    /// True when [`Listeners::take`] would find the socket of that address.
+    pub fn holds(&self, address: &str) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted: Option<Address> = address.parse().ok();
+        wanted.is_some_and(|wanted| held.iter().any(|held| held.serves(&wanted)))
+    }
+
+    /// Lets go of the socket of that address, if it was bound here. Copies of it live on.
+    pub fn release(&self, address: &str) {
+        let Ok(wanted) = address.parse::<Address>() else { return };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = |held: &Held| held.asked.is_some() && held.serves(&wanted);
+        for released in held.extract_if(.., |held| own(held)) {
+            released.remove_file();
+        }
+    }
+
     /// Copies of all sockets, with the addresses where they listen in fact.
     ///
     /// # Errors
@@ -141,11 +166,7 @@ impl Listeners {
     /// Removes the files of the Unix sockets that were bound here.
     pub fn remove_files(&self) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for held in held.iter().filter(|held| held.asked.is_some()) {
-            if let Address::Unix(path) = &held.actual {
-                let _ = fs::remove_file(path);
-            }
-        }
+        held.iter().for_each(Held::remove_file);
     }
 }
 
@@ -159,10 +180,18 @@ impl Held {
         Some(Self {
             actual,
             asked: None,
+            file: None,
             unclaimed,
             taken: false,
             socket,
         })
+    }
+
+    /// Removes the file of a Unix socket that was bound here.
+    fn remove_file(&self) {
+        if let Some(path) = &self.file {
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// True when this is the socket that an address of the configuration means. Port 0 means any port of that host.
@@ -220,6 +249,35 @@ impl From<Listener> for OwnedFd {
             Listener::Unix(listener) => listener.into(),
         }
     }
+}
+
+/// The file of a Unix socket, absolute: the working directory may change.
+fn file(address: &Address) -> Option<PathBuf> {
+    match address {
+        Address::Unix(path) => std::path::absolute(path).ok(),
+        Address::Tcp(_) => None,
+    }
+}
+
+/// Binds a port that sockets of ours hold on other hosts: all hosts beside one, or the other way round, as when a server's address
+/// changes from `127.0.0.1:80` to `:80` and both are served for a moment. The kernel allows that to sockets that all share the port, so
+/// these do while the new one is bound; then nobody else may join. `None` when none of ours is in the way.
+fn beside(endpoint: &Endpoint, held: &[Held]) -> Option<io::Result<OwnedFd>> {
+    let Address::Tcp(wanted) = endpoint.address else {
+        return None;
+    };
+    let same_port = |held: &&Held| matches!(held.actual, Address::Tcp(actual) if actual.port() == wanted.port());
+    let ours: Vec<SockRef<'_>> = held
+        .iter()
+        .filter(same_port)
+        .map(|held| SockRef::from(&held.socket))
+        .collect();
+    if ours.is_empty() {
+        return None;
+    }
+    let share = |share: bool| ours.iter().try_for_each(|socket| socket.set_reuse_port(share));
+    let bound = share(true).and_then(|()| bind::tcp_shared(wanted));
+    Some(share(false).and(bound))
 }
 
 /// The address that a socket is bound to.
@@ -334,6 +392,29 @@ mod tests {
         assert_eq!(listeners.drop_untaken(), std::slice::from_ref(&other));
         assert_eq!(listeners.held(), [(wanted, false)]);
         assert!(std::net::TcpStream::connect(other.to_string()).is_err());
+    }
+
+    #[test]
+    fn a_port_of_ours_can_be_bound_on_other_hosts_too() {
+        let listeners = Listeners::default();
+        let one = listeners.take("127.0.0.1:0").unwrap();
+        let port = port(&one);
+        let all = format!("0.0.0.0:{port}");
+        assert!(!listeners.holds(&all));
+        let everywhere = listeners.take(&all).unwrap();
+        assert_eq!(everywhere.address().unwrap().to_string(), all);
+        let both = [&one, &everywhere].map(|listener| match listener {
+            Listener::Tcp(listener) => SockRef::from(listener).reuse_port().unwrap(),
+            Listener::Unix(_) => true,
+        });
+        assert_eq!(both, [false, false], "nobody else may join");
+        listeners.release("127.0.0.1:0");
+        drop(one);
+        assert!(listeners.holds(&all) && !listeners.holds(&format!("127.0.0.1:{port}")));
+        // And back again.
+        listeners.take(&format!("127.0.0.1:{port}")).unwrap();
+        let stranger = bind(&all.parse().unwrap()).unwrap_err();
+        assert_eq!(stranger.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Our side of the contract: every call of a plugin becomes a question to the supervisor's loop, which owns all state.
 
-use crate::{calls::Calls, fleet::Told, renew::Wish};
+use crate::{calls::Calls, fleet::Told, reload, renew::Wish};
 use nix::unistd::{Pid, getpgid};
 use rr_common::{
     COMPATIBLE_VERSION,
@@ -63,6 +63,13 @@ pub(crate) enum Question {
     },
     /// An operator's: replace the supervisor's own program.
     Renew(Wish),
+    /// An operator's: what the configuration says now shall be so.
+    Reload {
+        /// Only tell what would be done.
+        dry_run: bool,
+        /// How it went.
+        told: oneshot::Sender<reload::Outcome>,
+    },
     /// Our own: a plugin's process that is no child of ours has ended.
     Left {
         /// The process.

@@ -2,7 +2,7 @@
 //!
 //! Its name comes from the configuration's file and its listening addresses, so that two servers that share a file but
 //! not their ports (as Laravel Octane starts them) stay apart, and a second one of the same kind is refused. A lock on
-//! a file inside says that somebody lives there; the kernel lets go of it however that one ends.
+//! a file inside says that somebody lives there; the kernel lets go of it however that one ends. The file names the configuration's.
 
 use crate::adopt::memory;
 use nix::{
@@ -16,8 +16,9 @@ use rr_common::{
 };
 use std::{
     env,
+    ffi::OsStr,
     fs::{self, File, TryLockError},
-    io,
+    io::{self, Write},
     os::fd::OwnedFd,
     os::unix::{
         ffi::OsStrExt,
@@ -116,6 +117,15 @@ impl ControlDir {
         Ok(self.lock.try_clone()?.into())
     }
 
+    /// Writes down whose it is, for [`of_file`].
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn sign(&self, file: &Path) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        (&self.lock).write_all(file.as_os_str().as_bytes())
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -189,7 +199,9 @@ impl ControlDir {
                 return Err(ControlDirError::Foreign(path));
             }
             let held = held.filter(|held| is_same_file(held, &path.join(LOCK)));
-            let lock = match held.map_or_else(|| File::create(path.join(LOCK)), File::try_clone) {
+            // Not emptied: it may be somebody else's.
+            let open = || File::options().create(true).append(true).open(path.join(LOCK));
+            let lock = match held.map_or_else(open, File::try_clone) {
                 Ok(lock) => lock,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(io(error)),
@@ -258,6 +270,28 @@ pub(crate) fn candidates(config: &Config, file: &Path) -> Vec<PathBuf> {
     };
     let name = identity.name();
     parents().into_iter().map(|parent| parent.join(&name)).collect()
+}
+
+/// The control directories of running servers of a configuration's file, whatever addresses they had at their start: a reload may have
+/// changed them, or is about to.
+pub(crate) fn of_file(file: &Path) -> Vec<PathBuf> {
+    let same = |signed: &Path| {
+        signed == file
+            || fs::canonicalize(signed)
+                .ok()
+                .is_some_and(|path| fs::canonicalize(file).ok() == Some(path))
+    };
+    let is_its = |path: &PathBuf| {
+        let signed = fs::read(path.join(LOCK)).unwrap_or_default();
+        same(Path::new(OsStr::from_bytes(&signed))) && UnixStream::connect(path.join(RPC_SOCKET)).is_ok()
+    };
+    let directories = parents().into_iter().filter_map(|parent| fs::read_dir(parent).ok());
+    let entries = directories.flat_map(|entries| entries.flatten());
+    let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()));
+    let mut found: Vec<PathBuf> = ours.map(|entry| entry.path()).filter(is_its).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// The addresses that tell one server of a configuration's file from another.

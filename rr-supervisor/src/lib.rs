@@ -23,6 +23,7 @@
 //! - [`renew`]: this program is replaced by a newer one in place
 //! - [`reaper`]: the end of every child, orphans too
 //! - [`watch`]: files change, and workers are made anew (development)
+//! - [`reload`]: a changed configuration takes effect, all of it or nothing; [`place`]: where processes are started
 //! - [`on_init`], [`deadline`], [`notify`], [`pid_file`], [`logs`]: as named
 
 mod adopt;
@@ -44,8 +45,10 @@ mod notify;
 mod on_init;
 mod operate;
 mod pid_file;
+mod place;
 mod plugins;
 mod reaper;
+mod reload;
 mod renew;
 mod rpc_thread;
 mod run;

@@ -43,22 +43,23 @@ impl Systemd {
     /// With a watchdog if the unit (`WatchdogSec`) or `endure.watchdog_sec` asks for one: both are limits of our silence. A message
     /// goes out only if the RPC thread is alive as well.
     pub(crate) fn new(notify: Notify, watchdog_sec: u64, rpc_thread: Handle) -> Self {
-        let configured = Some(watchdog_sec).filter(|seconds| *seconds > 0 && notify.is_on());
-        let limits = [notify.watchdog_limit(), configured.map(Duration::from_secs)];
-        // Twice as often as asked for, so that a late tick is no alarm.
-        let every = limits.into_iter().flatten().min().map(|limit| limit / 2);
-        let ticks = every.filter(|every| !every.is_zero()).map(|every| {
-            let mut ticks = interval(every);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        });
         Self {
-            ticks,
+            ticks: ticks(&notify, watchdog_sec),
             pulse: Pulse::new(rpc_thread),
             store: Store::new(keeps_unix_sockets()),
             said: String::new(),
             notify,
         }
+    }
+
+    /// Another `endure.watchdog_sec`.
+    pub(crate) fn set_watchdog(&mut self, watchdog_sec: u64) {
+        self.ticks = ticks(&self.notify, watchdog_sec);
+    }
+
+    /// What the configuration says is about to take effect; [`Systemd::ready`] ends that.
+    pub(crate) fn reloading(&self) {
+        self.notify.reloading();
     }
 
     /// Closes inherited sockets that no address of the configuration means, and lets systemd forget those that it keeps for us.
@@ -114,4 +115,17 @@ impl Systemd {
             tracing::error!(target: "supervisor", "the RPC thread does not answer; systemd hears nothing until it does");
         }
     }
+}
+
+/// When to say that we are alive, if anybody wants to know.
+fn ticks(notify: &Notify, watchdog_sec: u64) -> Option<Interval> {
+    let configured = Some(watchdog_sec).filter(|seconds| *seconds > 0 && notify.is_on());
+    let limits = [notify.watchdog_limit(), configured.map(Duration::from_secs)];
+    // Twice as often as asked for, so that a late tick is no alarm.
+    let every = limits.into_iter().flatten().min().map(|limit| limit / 2);
+    every.filter(|every| !every.is_zero()).map(|every| {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    })
 }

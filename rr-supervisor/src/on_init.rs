@@ -1,11 +1,12 @@
 //! `server.on_init`: one command that runs to its end before any plugin starts.
 
-use crate::{plugins::lifecycle::Exit, plugins::process::kill_group, reaper::Reaper};
+use crate::{place::Place, plugins::lifecycle::Exit, plugins::process::kill_group, reaper::Reaper};
 use nix::unistd::{Pid, User};
 use rr_common::config::section::OnInit;
 use std::{
     env,
     os::{fd::OwnedFd, unix::process::CommandExt},
+    pin::pin,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -43,21 +44,26 @@ pub(crate) enum OnInitError {
     },
 }
 
-/// Runs the command; its output is logged line by line.
+/// Runs the command; its output is logged line by line. `exit_of` waits for the end of a child.
 ///
 /// # Errors
 /// It cannot be started, ends with another code than 0, or takes too long. `exit_on_error` is the caller's matter.
-pub(crate) async fn run(section: &OnInit, reaper: &mut Reaper) -> Result<(), OnInitError> {
+pub(crate) async fn run(
+    section: &OnInit,
+    place: &Place,
+    exit_of: impl AsyncFnOnce(Pid) -> Exit,
+) -> Result<(), OnInitError> {
     let command = section.command.0.join(" ");
-    let (pid, readers) = start(section)?;
+    let (pid, readers) = start(section, place)?;
     let mut guard = KillOnDrop(Some(pid));
+    let mut exit = pin!(exit_of(pid));
     let ended = tokio::select! {
-        exit = exit_of(pid, reaper) => Some(exit),
+        exit = &mut exit => Some(exit),
         () = sleep(section.exec_timeout.get()) => None,
     };
     if ended.is_none() {
         kill_group(pid);
-        exit_of(pid, reaper).await;
+        exit.await;
     }
     guard.0 = None;
     for reader in readers {
@@ -85,7 +91,7 @@ impl Drop for KillOnDrop {
     }
 }
 
-fn start(section: &OnInit) -> Result<(Pid, [JoinHandle<()>; 2]), OnInitError> {
+fn start(section: &OnInit, place: &Place) -> Result<(Pid, [JoinHandle<()>; 2]), OnInitError> {
     let error = |text: String| OnInitError::Start(text);
     let (program, arguments) = section
         .command
@@ -99,10 +105,12 @@ fn start(section: &OnInit) -> Result<(Pid, [JoinHandle<()>; 2]), OnInitError> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    place.apply(&mut command);
     for (name, value) in &section.env {
         // As the reference has it, a variable of our own environment wins over the configured one.
         let name = name.to_uppercase();
-        if env::var_os(&name).is_none() {
+        let has_one = env::var_os(&name).is_some() && !place.unset.contains(&name);
+        if !has_one && !place.set.contains_key(&name) {
             command.env(name, value);
         }
     }
@@ -136,7 +144,8 @@ fn log_lines(pipe: Option<OwnedFd>) -> JoinHandle<()> {
     })
 }
 
-async fn exit_of(pid: Pid, reaper: &mut Reaper) -> Exit {
+/// Waits for the end of a child while nobody else does.
+pub(crate) async fn exit_of(pid: Pid, reaper: &mut Reaper) -> Exit {
     loop {
         if let Some((_, exit)) = reaper.reap().into_iter().find(|(ended, _)| *ended == pid) {
             return exit;

@@ -1,13 +1,19 @@
 //! The `.pid` file in the working directory: written with `-p`, read by `stop`.
 
-use std::{fs, io, path::Path, process};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process,
+};
 
 /// Its name, as the reference has it.
 pub(crate) const NAME: &str = ".pid";
 
 /// The file of this process; removed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct PidFile(());
+pub(crate) struct PidFile {
+    path: PathBuf,
+}
 
 impl PidFile {
     /// Writes our pid.
@@ -15,16 +21,17 @@ impl PidFile {
     /// # Errors
     /// The working directory cannot be written.
     pub(crate) fn write() -> io::Result<Self> {
-        fs::write(NAME, process::id().to_string())?;
-        Ok(Self(()))
+        let path = std::path::absolute(NAME)?;
+        fs::write(&path, process::id().to_string())?;
+        Ok(Self { path })
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
         // Not if a later server has put its own there.
-        if read(Path::new(NAME)).is_ok_and(|pid| u32::try_from(pid) == Ok(process::id())) {
-            let _ = fs::remove_file(NAME);
+        if read(&self.path).is_ok_and(|pid| u32::try_from(pid) == Ok(process::id())) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }

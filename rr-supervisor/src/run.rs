@@ -11,6 +11,7 @@ use crate::{
     notify::Systemd,
     plugins::{catalog::Role, lifecycle::Exit},
     reaper::{self, Reaper},
+    reload::Reload,
     renew::{
         self, Renewal, Wish,
         baggage::{Baggage, Parcel},
@@ -52,6 +53,8 @@ pub(crate) enum Notice {
     Ready,
     /// The stop has begun.
     Stopping,
+    /// The working directory is another one.
+    Moved,
 }
 
 /// What is started and stopped together.
@@ -113,6 +116,8 @@ pub(crate) struct Run {
     pub systemd: Systemd,
     /// `endure.grace_period`.
     pub grace: Duration,
+    /// What makes a changed configuration take effect.
+    pub reload: Reload,
 }
 
 impl Run {
@@ -121,7 +126,7 @@ impl Run {
     /// # Errors
     /// A signal handler cannot be installed.
     pub(crate) async fn until_the_end(mut self, mut notice: impl FnMut(Notice, &Fleet)) -> io::Result<Ended> {
-        let mut reopen = signal(SignalKind::hangup())?;
+        let mut hang_ups = signal(SignalKind::hangup())?;
         let mut renew = signal(SignalKind::user_defined2())?;
         // What came while this process became another program comes now.
         renew::unblock_signals();
@@ -164,6 +169,9 @@ impl Run {
             self.fleet.show(&mut self.systemd);
             self.remember();
             let is_running = matches!(order, Order::Running);
+            if is_running {
+                self.follow_signal();
+            }
             let wakes = [self.fleet.wake(), self.services.wake(), self.renewal.wake()];
             let wake = wakes.into_iter().flatten().min();
             tokio::select! {
@@ -172,6 +180,11 @@ impl Run {
                     // What a plugin said before its end is heard first: why it cannot start, above all.
                     while let Ok(question) = self.questions.try_recv() {
                         self.answer(question, is_running);
+                    }
+                    while let Some(step) = self.reload.waiting() {
+                        if self.take(step, Instant::now()) {
+                            notice(Notice::Moved, &self.fleet);
+                        }
                     }
                     for (pid, exit) in ends {
                         self.ended(pid, exit, is_running);
@@ -182,10 +195,16 @@ impl Run {
                 Some(()) = renew.recv() => self.answer(Question::Renew(Wish { binary: None, told: None }), is_running),
                 (binary, clients) = self.renewal.is_due() => {
                     let reason = match is_running {
+                        true if self.reload.is_running() => "a reload is under way".to_owned(),
                         true => self.become_another(&binary, clients),
                         false => "the server is stopping".to_owned(),
                     };
                     self.renewal.call_off(&reason);
+                }
+                event = self.reload.next() => {
+                    if self.proceed(event, Instant::now()) {
+                        notice(Notice::Moved, &self.fleet);
+                    }
                 }
                 () = self.signals.next() => {
                     if asked.is_some_and(|asked: Instant| asked.elapsed() < SAME_SIGNAL) {
@@ -201,9 +220,10 @@ impl Run {
                     notice(Notice::Stopping, &self.fleet);
                     self.systemd.stopping(self.grace);
                     asked = Some(Instant::now());
+                    self.reload.call_off();
                     order = Order::stop(Instant::now() + self.grace, None);
                 }
-                Some(()) = async { reopen.recv().await } => self.fleet.reopen_logs(),
+                Some(()) = hang_ups.recv() => self.hang_up(),
                 () = self.systemd.beat() => {}
                 () = until(wake) => {}
             }
@@ -218,6 +238,10 @@ impl Run {
                 let objection = self.objection(is_running);
                 self.renewal.begin(wish, objection, now);
             }
+            Question::Reload { dry_run, told } if is_running => self.reload(dry_run, Some(told)),
+            Question::Reload { told, .. } => {
+                let _ = told.send(Err("the server is starting or stopping".into()));
+            }
             question => self.fleet.answer(question, now),
         }
     }
@@ -225,6 +249,7 @@ impl Run {
     /// Why this process cannot become another program now.
     fn objection(&self, is_running: bool) -> Option<String> {
         match is_running {
+            true if self.reload.is_running() => Some("a reload is under way".to_owned()),
             true => self.fleet.unsettled(),
             false => Some("the server is starting or stopping".to_owned()),
         }
@@ -264,6 +289,7 @@ impl Run {
     /// A child has ended.
     fn ended(&mut self, pid: Pid, exit: Exit, is_running: bool) {
         let now = Instant::now();
+        self.reload.ended(pid, exit);
         let fleet = &self.fleet;
         self.renewal.ended(pid, exit, || match is_running {
             true => fleet.unsettled(),

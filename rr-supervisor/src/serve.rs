@@ -14,8 +14,10 @@ use crate::{
     notify::{Notify, Systemd},
     on_init::{self, OnInitError},
     operate::{Overview, Resident},
+    place::Place,
     plugins::{catalog, process},
     reaper::Reaper,
+    reload::{Current, Reload, Source},
     renew::{
         self, Origin, Renewal,
         baggage::{self, Baggage},
@@ -30,7 +32,7 @@ use crate::{
 use bytes::Bytes;
 use rr_common::{
     config::{
-        self, Config, Dur, Loaded, ShowOptions,
+        self, Config, Dur, LoadOptions, Loaded, ShowOptions,
         section::{Logs, StartPolicy},
     },
     control::{Access, Door},
@@ -41,13 +43,14 @@ use rr_common::{
 };
 use std::{
     collections::BTreeMap,
+    env,
     io::{self, Write},
     os::fd::OwnedFd,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{self, mpsc};
 
 /// How long a plugin may take to be ready, besides the time that its pool allows for the start of its workers.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -110,6 +113,8 @@ pub(crate) struct Options<'a> {
     pub inherited: Inherited,
     /// How this process was started.
     pub origin: Origin,
+    /// How the configuration was read.
+    pub read: LoadOptions,
 }
 
 /// Runs the server to its end.
@@ -126,15 +131,7 @@ pub(crate) async fn serve(
         ServeError::Plugins(texts.join("\n"))
     })?;
     if options.for_people {
-        logs::for_people(&mut loaded.config.logs);
-        loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
-        for service in loaded.config.service.iter_mut().flat_map(BTreeMap::values_mut) {
-            service.service_name_in_log = true;
-        }
-        if let Some(http) = &mut loaded.config.http {
-            http.show_errors = true;
-            loaded.tree["http"]["show_errors"] = true.into();
-        }
+        for_people(&mut loaded)?;
     }
     if entries.is_empty() && !serves_by_itself(&loaded.config) {
         let text = "the configuration names no plugin to start (such as a section http)";
@@ -205,6 +202,17 @@ pub(crate) async fn serve(
         door: Door::open(&control_dir.rpc_socket(), access)?,
     };
     let json = Bytes::from(serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?);
+    let place = Arc::new(place(&loaded)?);
+    let current = Current {
+        json: json.clone(),
+        entries: entries.clone(),
+        place: Arc::clone(&place),
+    };
+    let source = Source {
+        options: options.read,
+        exported: loaded.env.keys().cloned().collect(),
+        for_people: options.for_people,
+    };
     let ledger = metrics::Ledger::default();
     let surroundings = Surroundings {
         groups: Groups::new(&loaded.config.supervisor.cgroup),
@@ -217,26 +225,26 @@ pub(crate) async fn serve(
         questions: asking.clone(),
     };
     let patient = |entry: catalog::Entry| {
-        let patience = match entry.process.start_timeout.get() {
-            Duration::ZERO => START_PATIENCE + allocate_timeout(&loaded, &entry.name),
-            patience => patience,
-        };
+        let patience = patience(&loaded.tree, &entry);
         (entry, patience)
     };
     let section = &loaded.config.supervisor;
     let fail_fast = section.start == StartPolicy::FailFast;
     let entries = entries.into_iter().map(patient).collect();
     let grace = loaded.config.endure.grace_period.get();
-    let mut fleet = Fleet::new(entries, &json, &section.restart, grace, surroundings, fail_fast);
+    let mut fleet = Fleet::new(entries, &json, &place, &section.restart, grace, surroundings, fail_fast);
     let sections = loaded.config.service.as_ref();
     fleet.adopt(left, &memory.facts().starts, Instant::now());
     let (mut services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
     services.recall(memory.facts().services);
+    services.set_place(place);
+    let service_orders = rpc.orders();
+    let (shown, config) = sync::watch::channel(json);
     let service_rpc = sections.map(|_| rpc);
     let mut rpc_thread = RpcThread::start()?;
     let means = Means {
         config: &loaded.config,
-        json,
+        json: config,
         roster: fleet.roster(),
         residents: service_rpc
             .iter()
@@ -250,11 +258,13 @@ pub(crate) async fn serve(
         status::serve(status.clone(), section, listener, rpc_thread.handle())?;
         locals.add(StatusRpc(status));
     }
+    let mut counted = None;
     if let Some((registry, listener)) = metrics {
         let metrics = Metrics::new(registry, ledger, fleet.roster()).remember(memory.clone());
         let metrics = Arc::new(metrics);
         metrics::serve(metrics.clone(), listener, rpc_thread.handle())?;
-        locals.add(metrics::Calls(metrics));
+        locals.add(metrics::Calls(metrics.clone()));
+        counted = Some(metrics);
     }
     if let Some(rpc) = service_rpc {
         locals.add(rpc);
@@ -291,6 +301,7 @@ pub(crate) async fn serve(
         signals,
         systemd,
         grace,
+        reload: Reload::new(source, current, service_orders, shown, counted),
     };
     // What the plugins need of it has been encoded.
     drop(loaded);
@@ -329,8 +340,23 @@ fn open_debug(loaded: &Loaded, overview: Overview, thread: &RpcThread) {
     }
 }
 
+/// What `up` makes of a configuration.
+pub(crate) fn for_people(loaded: &mut Loaded) -> io::Result<()> {
+    logs::for_people(&mut loaded.config.logs);
+    loaded.tree["logs"] = serde_json::to_value(&loaded.config.logs).map_err(io::Error::other)?;
+    for (name, service) in loaded.config.service.iter_mut().flatten() {
+        service.service_name_in_log = true;
+        loaded.tree["service"][name]["service_name_in_log"] = true.into();
+    }
+    if let Some(http) = &mut loaded.config.http {
+        http.show_errors = true;
+        loaded.tree["http"]["show_errors"] = true.into();
+    }
+    Ok(())
+}
+
 /// Whether there is something to serve without any plugin.
-fn serves_by_itself(config: &Config) -> bool {
+pub(crate) fn serves_by_itself(config: &Config) -> bool {
     config.rpc.is_some() || config.service.is_some() || config.metrics.is_some() || config.status.is_some()
 }
 
@@ -390,6 +416,7 @@ async fn prepare(
         addresses: &addresses,
     };
     let control_dir = ControlDir::open(control, &identity, &access, before.lock)?;
+    control_dir.sign(&file)?;
     let mut left = adopt::search(&control_dir, entries, before.log);
     let memory = Memory::open(control_dir.path(), before.renewed || !left.plugins.is_empty());
     sockets.inherit(std::mem::take(&mut left.sockets));
@@ -443,7 +470,8 @@ async fn prepare(
     {
         // systemd counts the start from here on, and this may take its time.
         notify.extend(section.exec_timeout.get() + START_PATIENCE);
-        match on_init::run(section, reaper).await {
+        let exit_of = async |pid| on_init::exit_of(pid, reaper).await;
+        match on_init::run(section, &Place::default(), exit_of).await {
             Err(error) if section.exit_on_error => return Err(error.into()),
             Err(error) => tracing::error!(target: "server", "{error}"),
             Ok(()) => {}
@@ -465,7 +493,7 @@ async fn prepare(
 
 /// The log settings of this process: the logger `supervisor` follows `endure.log_level` where that is stricter than
 /// `logs.level`, unless it has a channel of its own.
-fn own_logs(config: &Config) -> Logs {
+pub(crate) fn own_logs(config: &Config) -> Logs {
     const LEVELS: [&str; 6] = ["debug", "info", "warn", "error", "panic", "fatal"];
     let rank = |level: &str| LEVELS.iter().position(|known| known.eq_ignore_ascii_case(level));
     let mut logs = config.logs.clone();
@@ -492,9 +520,22 @@ fn graph(entries: &[catalog::Entry]) -> String {
     lines.join("\n")
 }
 
-/// What a plugin's pool allows for the start of a worker.
-fn allocate_timeout(loaded: &Loaded, plugin: &str) -> Duration {
-    let written = loaded.tree.pointer(&format!("/{plugin}/pool/allocate_timeout"));
+/// How long a plugin may take to be ready: what is said about it, or what its pool allows for the start of a worker, and a while.
+pub(crate) fn patience(tree: &serde_json::Value, entry: &catalog::Entry) -> Duration {
+    let said = entry.process.start_timeout.get();
+    if !said.is_zero() {
+        return said;
+    }
+    let written = tree.pointer(&format!("/{}/pool/allocate_timeout", entry.name));
     let written = written.and_then(|value| serde_json::from_value::<Dur>(value.clone()).ok());
-    written.unwrap_or(Dur::secs(60)).get()
+    START_PATIENCE + written.unwrap_or(Dur::secs(60)).get()
+}
+
+/// Where processes are started: here.
+fn place(loaded: &Loaded) -> io::Result<Place> {
+    Ok(Place {
+        directory: env::current_dir()?,
+        set: loaded.env.clone(),
+        ..Place::default()
+    })
 }

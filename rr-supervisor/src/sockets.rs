@@ -51,6 +51,34 @@ impl Sockets {
             .collect()
     }
 
+    /// Binds what is not bound yet, all or nothing; returns what is new.
+    ///
+    /// # Errors
+    /// A taken port or the like; the text names the address.
+    pub(crate) fn open(&self, addresses: &[Listen]) -> io::Result<Vec<String>> {
+        let mut new = Vec::new();
+        for Listen { address, .. } in addresses {
+            if self.listeners.holds(address) {
+                continue;
+            }
+            match self.listeners.take(address) {
+                Ok(_) => new.push(address.clone()),
+                Err(error) => {
+                    self.close(&new);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// Lets go of our sockets of these addresses; a plugin that has copies serves on with them. Those that systemd gave us stay.
+    pub(crate) fn close(&self, addresses: &[String]) {
+        for address in addresses {
+            self.listeners.release(address);
+        }
+    }
+
     /// The socket of an endpoint of our own; `key` is named in the error. Without a host it takes both IPv4 and IPv6, where that exists.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 //! Each client sends one request after the other on its connection, and opens a new one when an answer says `Connection: close`. So
 //! a server that ends connections politely fails none, and one that closes them under a client's hands is found out.
 
+mod h2;
+
 use crate::client::PATIENCE;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,9 +14,15 @@ use std::thread::JoinHandle;
 
 /// Clients at work; they stop when this is dropped or [`Load::stop`] is called.
 pub struct Load {
+    counted: Counted,
+    clients: Vec<JoinHandle<Outcome>>,
+}
+
+/// What all clients share.
+#[derive(Clone, Default)]
+struct Counted {
     over: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<Outcome>>,
 }
 
 /// What became of the requests.
@@ -29,60 +37,75 @@ pub struct Outcome {
 }
 
 impl Load {
-    /// Starts that many clients, which GET this path.
+    /// Starts that many clients, which GET this path over HTTP/1.1.
     pub fn start(address: SocketAddr, clients: usize, path: &str) -> Self {
-        Self::begin(address, clients, path, true)
+        Self::of(clients, path, move |path, counted| client(address, path, true, counted))
     }
 
     /// The same with a new connection for each request.
     pub fn start_fresh(address: SocketAddr, clients: usize, path: &str) -> Self {
-        Self::begin(address, clients, path, false)
+        Self::of(clients, path, move |path, counted| {
+            client(address, path, false, counted)
+        })
     }
 
-    fn begin(address: SocketAddr, clients: usize, path: &str, keep: bool) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let answers = Arc::new(AtomicUsize::new(0));
-        let client = |_| {
-            let (over, answers, path) = (Arc::clone(&over), Arc::clone(&answers), path.to_owned());
-            std::thread::spawn(move || client(address, &path, keep, &over, &answers))
+    /// Starts that many clients, which GET this path over HTTP/2 with prior knowledge, several requests at once each.
+    pub fn start_h2(address: SocketAddr, clients: usize, path: &str) -> Self {
+        Self::of(clients, path, move |path, counted| h2::client(address, path, counted))
+    }
+
+    fn of(clients: usize, path: &str, client: impl Fn(&str, &Counted) -> Outcome + Copy + Send + 'static) -> Self {
+        let counted = Counted::default();
+        let start = |_| {
+            let (counted, path) = (counted.clone(), path.to_owned());
+            std::thread::spawn(move || client(&path, &counted))
         };
         Self {
-            clients: (0..clients).map(client).collect(),
-            over,
-            answers,
+            clients: (0..clients).map(start).collect(),
+            counted,
         }
     }
 
     /// Answers so far.
     pub fn answers(&self) -> usize {
-        self.answers.load(Ordering::Relaxed)
+        self.counted.answers.load(Ordering::Relaxed)
     }
 
     /// Ends it.
     #[track_caller]
     pub fn stop(mut self) -> Outcome {
-        self.over.store(true, Ordering::Relaxed);
+        self.counted.over.store(true, Ordering::Relaxed);
         let mut all = Outcome::default();
         for client in self.clients.drain(..) {
             let one = client.join().unwrap();
-            all.answers += one.answers;
             all.refused += one.refused;
             all.failures.extend(one.failures);
         }
+        all.answers = self.answers();
         all
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.counted.over.store(true, Ordering::Relaxed);
     }
 }
 
-fn client(address: SocketAddr, path: &str, keep_all: bool, over: &AtomicBool, answers: &AtomicUsize) -> Outcome {
+impl Counted {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn client(address: SocketAddr, path: &str, keep_all: bool, counted: &Counted) -> Outcome {
     let mut outcome = Outcome::default();
     let mut connection: Option<BufReader<TcpStream>> = None;
-    while !over.load(Ordering::Relaxed) {
+    while !counted.is_over() {
         let mut kept = match connection.take() {
             Some(kept) => kept,
             None => match TcpStream::connect(address) {
@@ -98,8 +121,7 @@ fn client(address: SocketAddr, path: &str, keep_all: bool, over: &AtomicBool, an
         };
         match exchange(&mut kept, path) {
             Ok((200, keep)) => {
-                outcome.answers += 1;
-                answers.fetch_add(1, Ordering::Relaxed);
+                counted.count();
                 connection = (keep && keep_all).then_some(kept);
             }
             Ok((status, _)) => outcome.failures.push(format!("status {status}")),

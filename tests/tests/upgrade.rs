@@ -19,17 +19,20 @@ fn text(bytes: &[u8]) -> String {
 /// How many upgrades: more by `RR_TEST_ROUNDS`.
 fn rounds() -> usize {
     let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
+    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
 }
 
 #[test]
 fn an_upgrade_under_load_fails_no_request() {
-    let server = Server::http(json!({}));
+    let server = Server::http(json!({"http": {"http2": {"h2c": true}}}));
     let load = Load::start(server.address(), 4, "/echo?body=hi");
+    let load_h2 = Load::start_h2(server.address(), 2, "/echo?body=hi");
     let mut pid = server.plugin("rr-http");
     for _ in 0..rounds() {
-        let before = load.answers();
-        eventually(SOON, || load.answers() > before + 20);
+        let before = (load.answers(), load_h2.answers());
+        eventually(SOON, || {
+            load.answers() > before.0 + 20 && load_h2.answers() > before.1 + 20
+        });
         let upgraded = command(&server, &["upgrade", "http", "--json"]);
         assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));
         let answer: Value = serde_json::from_slice(&upgraded.stdout).unwrap();
@@ -39,14 +42,15 @@ fn an_upgrade_under_load_fails_no_request() {
         pid = server.plugin("rr-http");
         assert_eq!(pid, new);
     }
-    let outcome = load.stop();
-    assert_eq!(
-        (outcome.refused, &outcome.failures[..]),
-        (0, &[][..]),
-        "{}",
-        server.log()
-    );
-    assert!(outcome.answers > 20 * rounds());
+    for outcome in [load.stop(), load_h2.stop()] {
+        assert_eq!(
+            (outcome.refused, &outcome.failures[..]),
+            (0, &[][..]),
+            "{}",
+            server.log()
+        );
+        assert!(outcome.answers > 20 * rounds());
+    }
     assert_eq!(server.workers().len(), 2);
     assert!(server.stop().success());
 }

@@ -37,6 +37,10 @@ pub(super) struct Located {
 pub(super) fn locate(options: &LoadOptions) -> Result<Located, Diagnostic> {
     let name: Arc<str> = options.file.to_string_lossy().into();
     let absolute = |path: &Path| {
+        let path = options
+            .from
+            .as_ref()
+            .map_or_else(|| path.to_owned(), |from| from.join(path));
         std::path::absolute(path).map_err(|e| Diagnostic::file(&*name, 0, format!("no usable path: {e}")))
     };
     let (base_dir, path) = match &options.work_dir {

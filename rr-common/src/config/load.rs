@@ -24,6 +24,9 @@ pub struct LoadOptions {
     pub file: PathBuf,
     /// The working directory (`-w`), to which `file` is then relative; without it the file's own directory.
     pub work_dir: Option<PathBuf>,
+    /// Where relative paths of these two start, as a person would write it, links and all; without it the process's own directory,
+    /// whose links the kernel has forgotten.
+    pub from: Option<PathBuf>,
     /// `-o key=value`, in order.
     pub overrides: Vec<String>,
     /// `--dotenv`; the environment's `DOTENV_PATH` wins.
@@ -62,7 +65,12 @@ impl Loaded {
 
 /// Loads a configuration, or says everything that is wrong with it.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
-    let (loaded, findings) = resolve(options, &|name| std::env::var(name).ok())?;
+    load_with(options, &|name| std::env::var(name).ok())
+}
+
+/// As [`load`], with these variables in place of the environment.
+pub fn load_with(options: &LoadOptions, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
+    let (loaded, findings) = resolve(options, env)?;
     match findings.errors.is_empty() || options.lenient {
         true => Ok(loaded),
         false => Err(Diagnostics(findings.errors)),

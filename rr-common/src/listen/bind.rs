@@ -28,18 +28,25 @@ const FAST_OPEN_QUEUE: i32 = 256;
 /// The kernel's, for example a taken port; an unknown owner.
 pub fn bind(endpoint: &Endpoint) -> io::Result<OwnedFd> {
     match &endpoint.address {
-        Address::Tcp(address) => tcp(*address),
+        Address::Tcp(address) => tcp(*address, false),
         Address::Unix(path) => unix(path, endpoint),
     }
 }
 
-fn tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+/// The same on a port that other sockets have on other hosts, if all of them share it at present. This one does not afterwards.
+pub(super) fn tcp_shared(address: SocketAddr) -> io::Result<OwnedFd> {
+    tcp(address, true)
+}
+
+fn tcp(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
     // A kernel without it serves the same, one round trip slower.
     let _ = sys::set_fast_open(&socket, FAST_OPEN_QUEUE);
     socket.listen(BACKLOG)?;
+    socket.set_reuse_port(false)?;
     Ok(socket.into())
 }
 

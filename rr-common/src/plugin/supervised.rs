@@ -187,8 +187,11 @@ impl Allegiance {
         let mut link: Option<Link> = None;
         loop {
             tokio::select! {
-                // A changed configuration reaches a plugin as a new process, which reads it at its start; this one keeps its own.
-                change = changes.message() => if let Ok(Some(_)) = change { continue },
+                // A changed configuration reaches a plugin as a new process, which reads it at its start; this one takes over how it logs.
+                change = changes.message() => if let Ok(Some(change)) = change {
+                    take_over(&change.config);
+                    continue;
+                },
                 // The first supervisor is told by whoever sees to the start.
                 () = ready(&mut self.started), if link.is_some() => {
                     if let Some(mut link) = link.take() {
@@ -226,6 +229,15 @@ impl Allegiance {
             }
             sleep(RETRY.min(until.saturating_duration_since(now))).await;
         }
+    }
+}
+
+/// Takes over what may change in a process that runs: the section `logs`.
+fn take_over(config: &[u8]) {
+    let changed = serde_json::from_slice::<Config>(config).map_err(|error| error.to_string());
+    let taken = changed.and_then(|changed| telemetry::log::reconfigure(&changed.logs).map_err(|e| e.to_string()));
+    if let Err(error) = taken {
+        tracing::error!(target: "control", error, "the changed configuration is not taken over");
     }
 }
 

@@ -67,8 +67,11 @@ fn install(logger: Logger) -> Result<Guard, LogError> {
 pub fn reconfigure(logs: &Logs) -> Result<(), LogError> {
     let Some(logger) = LOGGER.get() else { return Ok(()) };
     let table = Table::resolve(logs)?;
-    let outputs = Outputs::open(logs)?;
-    logger.sender.with_sink(|sink| sink.replace(outputs));
+    let mut opened = Ok(None);
+    logger.sender.with_sink(|_| opened = Outputs::open(logs).map(Some));
+    if let Some(outputs) = opened? {
+        logger.sender.with_sink(|sink| sink.replace(outputs));
+    }
     *logger.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
     tracing::callsite::rebuild_interest_cache();
     Ok(())

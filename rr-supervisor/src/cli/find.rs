@@ -17,7 +17,25 @@ const NOT_CONFIGURED: &str = "rpc service not specified in the configuration. Ti
 
 /// Connects to the server that these options mean.
 pub(super) fn server(global: &Global) -> Result<Client, Failure> {
-    Ok(connect(&address(global)?)?)
+    let found = address(global)?;
+    connect(&found).or_else(|error| match after_a_change(global) {
+        Some(other) if other != found => Ok(connect(&other)?),
+        _ => Err(error.into()),
+    })
+}
+
+/// The server of this file that listens elsewhere than the file says by now, or that has not been told of it yet. With options of its
+/// own a command may mean one of several servers, and only the one that it names.
+fn after_a_change(global: &Global) -> Option<Address> {
+    let options = LoadOptions {
+        lenient: true,
+        ..global.load_options()
+    };
+    let base = config::load(&options).ok()?.base_dir;
+    match &control_dir::of_file(&base.join(global.config.file_name()?))[..] {
+        [only] if global.overrides.is_empty() => Some(Address::Unix(only.join(control_dir::RPC_SOCKET))),
+        _ => None,
+    }
 }
 
 /// Where it listens.
@@ -30,8 +48,8 @@ pub(super) fn address(global: &Global) -> Result<Address, Failure> {
     match &loaded.config.rpc {
         Some(rpc) => configured(&rpc.listen, &loaded.base_dir).map_err(Failure),
         None => {
-            let socket = control_socket(&loaded, &global.config);
-            Ok(Address::Unix(socket.ok_or(NOT_CONFIGURED)?))
+            let socket = control_socket(&loaded, &global.config).map(Address::Unix);
+            Ok(socket.or_else(|| after_a_change(global)).ok_or(NOT_CONFIGURED)?)
         }
     }
 }

@@ -7,6 +7,7 @@ mod find;
 mod human;
 mod jobs;
 mod plugins;
+mod reload;
 mod reset;
 mod rpc;
 mod serve;
@@ -19,7 +20,7 @@ mod version;
 mod why;
 mod workers;
 
-use crate::{renew::check, service::guard};
+use crate::{place, renew::check, service::guard};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use rr_common::{
     config::LoadOptions,
@@ -96,6 +97,8 @@ enum Verb {
     Top,
     /// Why a worker or a plugin died or was replaced
     Why(why::Arguments),
+    /// Make what has changed in the configuration take effect, with no request lost
+    Reload(reload::Arguments),
     /// Replace a plugin's process by a new one, with no request lost
     Upgrade(upgrade::Arguments),
     /// Print a shell's script that completes this command line
@@ -170,6 +173,7 @@ fn run(cli: Cli, inherited: Inherited) -> Result<ExitCode, Failure> {
         Some(Verb::Plugins(output)) => plugins::run(&cli.global, output),
         Some(Verb::Top) => top::run(&cli.global),
         Some(Verb::Why(arguments)) => why::run(&cli.global, &arguments),
+        Some(Verb::Reload(arguments)) => reload::run(&cli.global, &arguments),
         Some(Verb::Upgrade(arguments)) => upgrade::run(&cli.global, &arguments),
         Some(Verb::Completion(arguments)) => completion::run(&arguments),
         Some(Verb::CheckSelf { arguments }) => {
@@ -193,6 +197,7 @@ impl Global {
         LoadOptions {
             file: self.config.clone(),
             work_dir: self.work_dir.clone(),
+            from: place::as_written(),
             overrides: self.overrides.clone(),
             dotenv: self.dotenv.clone(),
             experimental: self.experimental,
@@ -243,6 +248,7 @@ mod tests {
             "rr plugins --json",
             "rr up --watch",
             "rr why 4711 --json",
+            "rr reload --dry-run --json",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }

@@ -26,6 +26,7 @@ pub(super) fn run(global: &Global, inherited: Inherited) -> Result<ExitCode, Fai
             ),
         ),
         Notice::Stopping => say(silent, &stopping(grace)),
+        Notice::Moved => {}
     })
 }
 
@@ -43,11 +44,11 @@ pub(super) fn start(
     mut tell: impl FnMut(Notice, u64, &Fleet),
 ) -> Result<ExitCode, Failure> {
     let origin = Origin::of_this_process();
-    let loaded = config::load(&global.load_options())?;
+    let read = global.load_options();
+    let loaded = config::load(&read)?;
     env::set_current_dir(&loaded.base_dir)?;
     listen::export(&loaded.env);
-    let _pid_file = global.pid.then(PidFile::write).transpose()?;
-    let grace = loaded.config.endure.grace_period.get().as_secs();
+    let mut pid_file = global.pid.then(PidFile::write).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let options = Options {
         file: &global.config,
@@ -56,9 +57,16 @@ pub(super) fn start(
         watch,
         inherited,
         origin,
+        read,
     };
     let ended = runtime.block_on(serve::serve(loaded, options, |notice, fleet| {
-        tell(notice, grace, fleet)
+        if notice == Notice::Moved && pid_file.is_some() {
+            match PidFile::write() {
+                Ok(moved) => pid_file = Some(moved),
+                Err(error) => tracing::warn!(target: "supervisor", %error, "no .pid file in the new working directory"),
+            }
+        }
+        tell(notice, fleet.grace().as_secs(), fleet)
     }));
     runtime.shutdown_background();
     match ended? {

@@ -29,6 +29,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, inherited: Inherited) 
         move |notice, grace, fleet| match notice {
             Notice::Ready => say(silent, &banner(fleet, begin)),
             Notice::Stopping => say(silent, &format!("\n{}; Ctrl-C again ends it at once", stopping(grace))),
+            Notice::Moved => {}
         },
     )
 }

@@ -1,6 +1,7 @@
 //! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
 
 mod arrive;
+mod change;
 mod gone;
 mod history;
 mod past;
@@ -16,6 +17,7 @@ use crate::{
     logs::ServerLog,
     metrics::Ledger,
     notify::{self, Systemd},
+    place::Place,
     plugins::{
         catalog::{Entry, Role},
         lifecycle::{Action, Actual, Event, Exit, Lifecycle},
@@ -24,13 +26,14 @@ use crate::{
     sockets::Sockets,
 };
 use bytes::Bytes;
+pub(crate) use change::Change;
 use gone::Gone;
 use history::History;
 pub(crate) use history::{Cause, End, Orphan};
 use nix::unistd::Pid;
 pub(crate) use past::Past;
 use plugin::{Plugin, Standing};
-pub(crate) use replace::Told;
+pub(crate) use replace::{Next, Told};
 pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
 use rr_common::{config::section::Restart, control::v1};
 use std::{
@@ -87,6 +90,8 @@ pub(crate) struct Fleet {
     /// The picture for others, and whether it is out of date.
     roster: watch::Sender<Arc<Roster>>,
     changed: bool,
+    /// Plugins that are not wanted any more, and wait until those who may need them have gone.
+    dismissed: Vec<String>,
     stopping: bool,
 }
 
@@ -95,6 +100,7 @@ impl Fleet {
     pub(crate) fn new(
         entries: Vec<(Entry, Duration)>,
         config: &Bytes,
+        place: &Arc<Place>,
         restart: &Restart,
         grace: Duration,
         around: Surroundings,
@@ -102,7 +108,9 @@ impl Fleet {
     ) -> Self {
         let plugin = |(entry, patience)| {
             let life = Lifecycle::new(restart.clone(), patience);
-            Plugin::new(entry, config.clone(), life)
+            let mut plugin = Plugin::new(entry, config.clone(), life);
+            plugin.place = Arc::clone(place);
+            plugin
         };
         let mut fleet = Self {
             plugins: entries.into_iter().map(plugin).collect(),
@@ -114,6 +122,7 @@ impl Fleet {
             history: History::default(),
             roster: watch::Sender::default(),
             changed: true,
+            dismissed: Vec::new(),
             stopping: false,
         };
         // Who looks at it before anything is started sees what there will be.
@@ -202,6 +211,7 @@ impl Fleet {
 
     /// Acts on the time limits that have come.
     pub(crate) fn elapse(&mut self, now: Instant) {
+        self.dismiss(now);
         for index in 0..self.plugins.len() {
             if self.plugins[index].life.wake().is_some_and(|wake| wake <= now) {
                 self.tell(index, Event::Elapsed, now);
@@ -279,6 +289,8 @@ impl Fleet {
                     self.tell(index, Event::Start, now);
                 }
             }
+            // The loop has it: more than the plugins are concerned.
+            Question::Reload { .. } => {}
             Question::Upgrade { plugin, binary, told } => self.upgrade(&plugin, binary, told, now),
             // The loop's own.
             Question::Renew(_) => {}
@@ -409,7 +421,7 @@ impl Fleet {
         self.history.ended(&name, end);
         match plugin.standing {
             Standing::Serving => {}
-            Standing::Coming { .. } => {
+            Standing::Coming { .. } | Standing::Held => {
                 return self.came_to_nothing(index, exit, reason);
             }
             Standing::Leaving => {
@@ -444,6 +456,7 @@ impl Fleet {
     fn started(&mut self, index: usize, now: Instant) {
         tracing::debug!(target: "supervisor", plugin = self.plugins[index].entry.name, "ready");
         self.tell(index, Event::Ready, now);
+        self.hold(index);
         self.promote(index, now);
     }
 

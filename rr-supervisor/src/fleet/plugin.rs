@@ -4,6 +4,7 @@ use super::{Calls, Cause, Member, State, Surroundings, replace::Told};
 use crate::{
     control::{self, ConfigStream, Question},
     deadline, metrics,
+    place::Place,
     plugins::{
         catalog::Entry,
         foreign::Foreign,
@@ -21,11 +22,16 @@ use nix::{
     },
     unistd::Pid,
 };
-use rr_common::{control::v1::RegisterRequest, oom, telemetry::Tail};
+use rr_common::{
+    control::v1::{RegisterRequest, WatchConfigResponse},
+    oom,
+    telemetry::Tail,
+};
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 use tokio::task::JoinHandle;
@@ -40,6 +46,8 @@ pub(super) struct Plugin {
     pub(super) entry: Entry,
     /// The configuration that its process gets: as JSON, the whole of it.
     pub(super) config: Bytes,
+    /// Where its process is started.
+    pub(super) place: Arc<Place>,
     pub(super) standing: Standing,
     pub(super) life: Lifecycle,
     pub(super) process: Option<Process>,
@@ -64,7 +72,11 @@ pub(super) enum Standing {
     Coming {
         /// Who waits for it: it serves now, or why it does not.
         told: Told,
+        /// Ready, it waits for others of the same reload.
+        held: bool,
     },
+    /// It is ready to take the serving one's place, and waits until it shall.
+    Held,
     /// Another one has its place; it finishes what it has begun.
     Leaving,
 }
@@ -73,7 +85,7 @@ impl Standing {
     /// A coming generation becomes something else, and whoever waits for it is to be told; any other stays what it is.
     pub(super) fn settle(&mut self, then: Self) -> Option<Told> {
         match std::mem::replace(self, then) {
-            Self::Coming { told } => Some(told),
+            Self::Coming { told, .. } => Some(told),
             other => {
                 *self = other;
                 None
@@ -169,6 +181,7 @@ impl Plugin {
         Self {
             entry,
             config,
+            place: Arc::default(),
             standing: Standing::Serving,
             life,
             process: None,
@@ -289,6 +302,7 @@ impl Plugin {
             name: &entry.name,
             program: &entry.program,
             process: &entry.process,
+            place: &self.place,
             control: &around.control_dir.socket(),
             control_dir,
             sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
@@ -327,6 +341,17 @@ impl Plugin {
             None => memfd_create(self.entry.name.as_str(), MFdFlags::MFD_CLOEXEC)?,
         };
         self.state.insert(file).try_clone().map(Some)
+    }
+
+    /// Tells its process of another configuration. One that has not taken the last one yet reads this one at its next start.
+    pub(super) fn send_config(&self) {
+        let config = self.config.to_vec();
+        let stream = self.process.as_ref().and_then(|process| process.config.as_ref());
+        if let Some(stream) = stream
+            && stream.try_send(Ok(WatchConfigResponse { config })).is_err()
+        {
+            tracing::warn!(target: "supervisor", plugin = self.entry.name, "the plugin does not take its changed configuration");
+        }
     }
 
     /// Takes the registration of its process.

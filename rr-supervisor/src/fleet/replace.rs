@@ -8,26 +8,32 @@ use super::{
     Cause, Fleet,
     plugin::{Plugin, Standing},
 };
-use crate::plugins::{
-    catalog::{self, Entry},
-    lifecycle::{Event, Exit, Lifecycle},
-    process::Program,
+use crate::{
+    place::Place,
+    plugins::{
+        catalog::{self, Entry},
+        lifecycle::{Event, Exit, Lifecycle},
+        process::Program,
+    },
 };
 use bytes::Bytes;
 use nix::unistd::Pid;
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
 /// What the next generation is to be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Next {
     /// Its program, addresses and settings.
     pub entry: Entry,
     /// Its configuration, as JSON.
     pub config: Bytes,
+    /// Where it is started.
+    pub place: Arc<Place>,
     /// How long it may take to be ready.
     pub patience: Duration,
 }
@@ -65,6 +71,7 @@ impl Fleet {
         Some(Next {
             entry: plugin.entry.clone(),
             config: plugin.config.clone(),
+            place: Arc::clone(&plugin.place),
             patience: plugin.life.patience(),
         })
     }
@@ -89,10 +96,17 @@ impl Fleet {
             let _ = told.send(Err(refusal));
             return;
         }
+        self.launch(next, Standing::Coming { told, held: false }, now);
+    }
+
+    /// Starts a generation.
+    pub(super) fn launch(&mut self, next: Next, standing: Standing, now: Instant) {
+        let name = &next.entry.name;
         tracing::info!(target: "supervisor", plugin = name, program = %next.entry.program, "the next process of the plugin is on its way");
         let life = Lifecycle::new(self.restart.clone(), next.patience);
         let mut plugin = Plugin::new(next.entry, next.config, life);
-        plugin.standing = Standing::Coming { told };
+        plugin.place = next.place;
+        plugin.standing = standing;
         self.plugins.push(plugin);
         self.tell(self.plugins.len() - 1, Event::Start, now);
     }
@@ -105,6 +119,16 @@ impl Fleet {
         let Some(told) = plugin.standing.settle(Standing::Serving) else {
             return;
         };
+        let pid = plugin.pid();
+        self.take_place(index, now);
+        if let Some(pid) = pid {
+            let _ = told.send(Ok(pid));
+        }
+    }
+
+    /// A generation that serves from now on takes the old one's place, if there is one.
+    pub(super) fn take_place(&mut self, index: usize, now: Instant) {
+        let plugin = &self.plugins[index];
         let (name, pid) = (plugin.entry.name.clone(), plugin.pid());
         let is_old = |other: &Plugin| other.is_serving() && other.entry.name == name && other.pid() != pid;
         let old = self.plugins.iter().position(is_old);
@@ -122,9 +146,6 @@ impl Fleet {
             self.forget(index);
         }
         tracing::info!(target: "supervisor", plugin = name, "the next process of the plugin serves now");
-        if let Some(pid) = pid {
-            let _ = told.send(Ok(pid));
-        }
     }
 
     /// A coming generation has ended: the present one stays.
@@ -132,7 +153,7 @@ impl Fleet {
         let plugin = self.plugins.remove(index);
         let name = &plugin.entry.name;
         tracing::error!(target: "supervisor", plugin = name, exit = %exit, "the next process of the plugin cannot start, the present one serves on: {reason}");
-        if let Standing::Coming { told } = plugin.standing {
+        if let Standing::Coming { told, .. } = plugin.standing {
             let _ = told.send(Err(reason));
         }
     }
@@ -150,17 +171,20 @@ impl Fleet {
         for plugin in &mut self.plugins {
             if let Some(told) = plugin.standing.settle(Standing::Leaving) {
                 let _ = told.send(Err("the server is stopping".into()));
+            } else if matches!(plugin.standing, Standing::Held) {
+                plugin.standing = Standing::Leaving;
             }
         }
     }
 
-    fn serving(&self, name: &str) -> Option<usize> {
+    pub(super) fn serving(&self, name: &str) -> Option<usize> {
         let is = |plugin: &Plugin| plugin.is_serving() && plugin.entry.name == name;
         self.plugins.iter().position(is)
     }
 
-    fn coming(&self, name: &str) -> Option<usize> {
-        let is = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. }) && plugin.entry.name == name;
+    pub(super) fn coming(&self, name: &str) -> Option<usize> {
+        let comes = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held);
+        let is = |plugin: &Plugin| comes(plugin) && plugin.entry.name == name;
         self.plugins.iter().position(is)
     }
 }

@@ -8,11 +8,12 @@ use rr_common::{
 };
 use serde::Serialize;
 use std::future::ready;
+use tokio::sync::watch;
 
 /// The methods.
 #[derive(Debug)]
 pub(super) struct Rpc {
-    config: Bytes,
+    config: watch::Receiver<Bytes>,
 }
 
 /// Bytes as a plain value: base64 in JSON.
@@ -20,8 +21,8 @@ pub(super) struct Rpc {
 struct Plain<'a>(#[serde(with = "as_base64")] &'a [u8]);
 
 impl Rpc {
-    /// With the resolved configuration as JSON.
-    pub(super) fn new(config: Bytes) -> Self {
+    /// With the resolved configuration as JSON, now and after each reload.
+    pub(super) fn new(config: watch::Receiver<Bytes>) -> Self {
         Self { config }
     }
 }
@@ -32,10 +33,11 @@ impl Local for Rpc {
     }
 
     fn call<'a>(&'a self, method: &'a str, codec: Codec, _: Bytes) -> Answer<'a> {
+        let config = self.config.borrow().clone();
         let answer = match (method, codec) {
             ("Version", codec) => encode(codec, &COMPATIBLE_VERSION),
-            ("Config", Codec::Raw) => Ok(self.config.clone()),
-            ("Config", codec) => encode(codec, &Plain(&self.config)),
+            ("Config", Codec::Raw) => Ok(config),
+            ("Config", codec) => encode(codec, &Plain(&config)),
             _ => Err(CallError::NoMethod),
         };
         Box::pin(ready(answer))

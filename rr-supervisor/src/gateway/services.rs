@@ -11,7 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use rr_common::config::Config;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What services are made of. They take what they need and keep no more: the configuration is let go of after the start.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Means<'a> {
     /// The typed configuration.
     pub config: &'a Config,
     /// The resolved configuration as JSON, keys sorted.
-    pub json: Bytes,
+    pub json: watch::Receiver<Bytes>,
     /// The plugins, now and after each change.
     pub roster: RosterWatch,
     /// Plugins that live in this process and have processes of their own.

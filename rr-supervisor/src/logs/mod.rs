@@ -69,6 +69,16 @@ impl ServerLog {
         self.sink.hold(HOLD)
     }
 
+    /// Other outputs, and other settings of our own lines.
+    ///
+    /// # Errors
+    /// A wrong section; the outputs stay then.
+    pub(crate) fn reconfigure(&self, outputs: log::Outputs, own: &Logs) -> Result<(), LogError> {
+        log::reconfigure(own)?;
+        self.sink.replace(outputs);
+        Ok(())
+    }
+
     /// Opens the files anew (SIGHUP).
     pub(crate) fn reopen(&self) {
         self.sink.reopen();

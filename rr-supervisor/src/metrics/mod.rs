@@ -30,9 +30,9 @@ use crate::{
     endpoint::{self, Limits, Page},
     fleet::RosterWatch,
 };
-use rr_common::{listen::Listener, telemetry::metrics::CONTENT_TYPE};
+use rr_common::{config::section::Collector, listen::Listener, telemetry::metrics::CONTENT_TYPE};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -60,6 +60,20 @@ impl Metrics {
             roster,
             memory: None,
             told: Mutex::default(),
+        }
+    }
+
+    /// Takes over other collectors of the configuration: what is not wanted any more goes with all it has counted. One that the
+    /// application has declared itself stays.
+    pub(crate) fn collect(&self, new: &BTreeMap<String, Collector>, gone: &[String], now: Instant) {
+        let mut registry = self.registry();
+        for name in gone {
+            let _ = registry.unregister(name);
+        }
+        for (name, collector) in new {
+            if let Err(error) = registry.declare(&Declaration::configured(name, collector), now) {
+                tracing::error!(target: "metrics", "metrics.collect.{name}: {error}");
+            }
         }
     }
 

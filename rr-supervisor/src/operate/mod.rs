@@ -17,7 +17,7 @@ pub(crate) use death::Death;
 pub(crate) use informer::{Informer, Pipeline, WorkerList};
 #[cfg(test)]
 pub(crate) use overview::Memory;
-pub(crate) use overview::{Myself, Overview, Process, Queue, Seen, Upgrade};
+pub(crate) use overview::{Myself, Overview, Process, Queue, Reload, Seen, Upgrade};
 pub(crate) use resetter::Resetter;
 pub(crate) use why::{Question as WhyQuestion, Running, Why};
 

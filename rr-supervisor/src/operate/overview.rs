@@ -1,5 +1,6 @@
 //! `supervisor.*`: every process of the server with its version, age, restarts, memory, workers and health (`Plugins`), the same
-//! with each worker (`Top`), why one is no more (`Why`), and a new process for one of them (`Upgrade`).
+//! with each worker (`Top`), why one is no more (`Why`), a new process for one of them (`Upgrade`), and a changed configuration for
+//! all (`Reload`).
 
 use super::{
     Death, Residents, Worker,
@@ -10,6 +11,7 @@ use crate::{
     control::Question,
     fleet::{Member, Past, Roster, RosterWatch, State},
     gateway::{Answer, Local},
+    reload,
     renew::{self, Wish},
 };
 use bytes::Bytes;
@@ -58,6 +60,14 @@ pub(crate) struct Myself {
     pub renewals: u64,
     /// Why the last attempt came to nothing; empty if it did not.
     pub failure: String,
+}
+
+/// The argument of `supervisor.Reload`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Reload {
+    /// Only tell what would be done.
+    pub dry_run: bool,
 }
 
 /// One process of the server.
@@ -171,6 +181,16 @@ impl Overview {
         Ok(true)
     }
 
+    /// Makes what has changed in the configuration take effect.
+    async fn reload(&self, reload: Reload) -> reload::Outcome {
+        let ending = || "the server is stopping".to_owned();
+        let (told, hears) = oneshot::channel();
+        let dry_run = reload.dry_run;
+        let question = Question::Reload { dry_run, told };
+        self.questions.send(question).await.map_err(|_| ending())?;
+        hears.await.map_err(|_| ending())?
+    }
+
     /// All processes, the supervisor first.
     pub(crate) async fn processes(&self) -> Vec<Process> {
         let roster = Arc::clone(&self.roster.borrow());
@@ -249,6 +269,10 @@ impl Local for Overview {
                     let pid = std::process::id();
                     encode(codec, &Myself { pid, renewals, failure })
                 }
+                "Reload" => encode(
+                    codec,
+                    &self.reload(decode(codec, &body)?).await.map_err(CallError::Failed)?,
+                ),
                 "Upgrade" => encode(
                     codec,
                     &self.upgrade(decode(codec, &body)?).await.map_err(CallError::Failed)?,

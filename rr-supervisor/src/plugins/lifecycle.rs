@@ -158,6 +158,11 @@ impl Lifecycle {
         }
     }
 
+    /// Other rules for restarts, from the next death on.
+    pub(crate) fn set_restart(&mut self, restart: Restart) {
+        self.restart = restart;
+    }
+
     /// How long a process may take to be ready.
     pub(crate) fn patience(&self) -> Duration {
         self.patience

@@ -1,6 +1,6 @@
 //! Starting a plugin's process: its program, environment, user and descriptors.
 
-use crate::cgroup::CgroupError;
+use crate::{cgroup::CgroupError, place::Place};
 use command_fds::{CommandFdExt, FdMapping};
 use nix::{
     sys::signal::{Signal, kill, killpg},
@@ -35,6 +35,8 @@ pub(crate) struct Spawn<'a> {
     pub program: &'a Program,
     /// Its own settings.
     pub process: &'a PluginProcess,
+    /// Where it is started.
+    pub place: &'a Place,
     /// Our control socket.
     pub control: &'a Path,
     /// The directory for its own control socket.
@@ -119,6 +121,7 @@ impl Spawn<'_> {
         if let Some(group) = self.group {
             unsafe_exec::enter_group(&mut command, group);
         }
+        self.place.apply(&mut command);
         if let Some(user) = user(self.process)? {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }

@@ -1,13 +1,16 @@
 //! What all services share: the readers of their output, and the guard that knows their process groups.
 
 use super::{guard::Guard, output};
+use crate::place::Place;
 use nix::unistd::Pid;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{net::unix::pipe, task::JoinSet, time::timeout};
 
 /// What all services share.
 #[derive(Debug, Default)]
 pub(super) struct Around {
+    /// Where processes are started.
+    pub(super) place: Arc<Place>,
     output: JoinSet<()>,
     guard: Option<Guard>,
     /// The groups that are there, for a guard that takes the place of another.

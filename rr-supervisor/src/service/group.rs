@@ -196,7 +196,7 @@ impl Member {
     }
 
     fn spawn(&mut self, spec: &Spec, around: &mut Around, now: Instant) -> Result<(), String> {
-        match spawn::spawn(spec, self.number) {
+        match spawn::spawn(spec, self.number, &around.place) {
             Ok((pid, pipe)) => {
                 let command = spec.text();
                 tracing::info!(target: "service", name = spec.name, command, pid = pid.as_raw(), "service was started");

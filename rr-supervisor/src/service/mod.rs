@@ -22,7 +22,7 @@ pub(crate) use output::log_lines;
 pub(crate) use rpc::ServiceRpc;
 pub(crate) use spawn::MARK;
 
-use crate::{fleet::Loss, plugins::lifecycle::Exit};
+use crate::{fleet::Loss, place::Place, plugins::lifecycle::Exit};
 use around::Around;
 use group::Group;
 pub(crate) use group::Seen;
@@ -32,6 +32,7 @@ use rr_common::config::section;
 pub(crate) use spec::{Spec, SpecError};
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -125,6 +126,11 @@ impl Services {
     pub(crate) fn created(&self) -> Vec<Spec> {
         let created = self.groups.iter().filter(|group| group.created && !group.leaving);
         created.map(|group| group.spec.clone()).collect()
+    }
+
+    /// Where processes are started from now on.
+    pub(crate) fn set_place(&mut self, place: Arc<Place>) {
+        self.around.place = place;
     }
 
     /// Starts those that there are.

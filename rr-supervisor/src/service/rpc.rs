@@ -21,6 +21,11 @@ pub(crate) struct ServiceRpc {
 }
 
 impl ServiceRpc {
+    /// The way for orders.
+    pub(crate) fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.clone()
+    }
+
     pub(super) fn new(orders: mpsc::Sender<Order>) -> Self {
         Self { orders }
     }

@@ -4,6 +4,7 @@
 //! whatever it starts from other people's processes, also what has left the group: that is killed when its own process has ended.
 
 use super::spec::Spec;
+use crate::place::Place;
 use nix::unistd::Pid;
 use rr_common::worker::{recipe, unsafe_exec};
 use std::{
@@ -39,7 +40,7 @@ pub(super) fn mark(spec: &Spec, number: usize) -> String {
 ///
 /// # Errors
 /// Why it cannot be started, as the reference says it.
-pub(super) fn spawn(spec: &Spec, number: usize) -> Result<(Pid, pipe::Receiver), String> {
+pub(super) fn spawn(spec: &Spec, number: usize, place: &Place) -> Result<(Pid, pipe::Receiver), String> {
     let [program, arguments @ ..] = &spec.command[..] else {
         return Err("exec: no command".into());
     };
@@ -50,6 +51,7 @@ pub(super) fn spawn(spec: &Spec, number: usize) -> Result<(Pid, pipe::Receiver),
     for name in OURS {
         command.env_remove(name);
     }
+    place.apply(&mut command);
     command
         .args(arguments)
         .envs(spec.env.iter().map(|(name, value)| (name, value)))

@@ -47,7 +47,7 @@ pub(crate) enum SpecError {
 
 impl Spec {
     /// A service of the configuration.
-    pub(super) fn configured(name: &str, section: &section::Service) -> Result<Self, SpecError> {
+    pub(crate) fn configured(name: &str, section: &section::Service) -> Result<Self, SpecError> {
         let exec_timeout = section.exec_timeout.get();
         let spec = Self {
             name: name.to_owned(),

@@ -1,0 +1,104 @@
+//! Where the configuration comes from, and what is in force: read afresh for each reload, with all links on the way to the working
+//! directory followed again.
+
+use crate::{
+    place::Place,
+    plugins::catalog::{self, Entry},
+    serve,
+};
+use bytes::Bytes;
+use rr_common::config::{self, Config, LoadOptions, Loaded};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    path::PathBuf,
+    sync::Arc,
+};
+
+/// How to read the configuration again as it was read at the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The command line's options.
+    pub options: LoadOptions,
+    /// Variables that our environment has from the dotenv files of the start.
+    pub exported: BTreeSet<String>,
+    /// Log lines for people (`up`).
+    pub for_people: bool,
+}
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    /// The configuration as plugins get it.
+    pub json: Bytes,
+    /// The plugins that it asks for, in the order of their start.
+    pub entries: Vec<Entry>,
+    /// Where processes are started.
+    pub place: Arc<Place>,
+}
+
+/// What shall be in force.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub config: Config,
+    pub tree: Value,
+    pub warnings: Vec<String>,
+    pub current: Current,
+}
+
+impl Source {
+    /// Reads the files; the error has a line for everything that is wrong.
+    pub(super) fn read(&self) -> Result<(Loaded, PathBuf), String> {
+        let variable = |name: &str| match self.exported.contains(name) {
+            true => None,
+            false => env::var(name).ok(),
+        };
+        let loaded = config::load_with(&self.options, &variable).map_err(|errors| errors.to_string())?;
+        let directory = loaded.base_dir.canonicalize();
+        let directory = directory.map_err(|error| format!("{}: {error}", loaded.base_dir.display()))?;
+        Ok((loaded, directory))
+    }
+
+    /// What a configuration asks for, looked at from its own directory.
+    pub(super) fn wanted(&self, mut loaded: Loaded, directory: PathBuf) -> Result<Wanted, String> {
+        let entries = catalog::entries(&loaded.config).map_err(|missing| {
+            let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            texts.join("\n")
+        })?;
+        if entries.is_empty() && !serve::serves_by_itself(&loaded.config) {
+            return Err("the configuration names no plugin (such as a section http)".into());
+        }
+        if self.for_people {
+            serve::for_people(&mut loaded).map_err(|error| error.to_string())?;
+        }
+        let json = serde_json::to_vec(&loaded.tree).map_err(|error| error.to_string())?;
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let unserved = loaded.config.unserved_sections();
+        warnings.extend(
+            unserved
+                .iter()
+                .map(|section| format!("{section} is configured, but this build does not serve it")),
+        );
+        Ok(Wanted {
+            current: Current {
+                json: json.into(),
+                entries,
+                place: Arc::new(self.place(directory, loaded.env)),
+            },
+            config: loaded.config,
+            tree: loaded.tree,
+            warnings,
+        })
+    }
+
+    fn place(&self, directory: PathBuf, set: BTreeMap<String, String>) -> Place {
+        let unset = self
+            .exported
+            .iter()
+            .filter(|name| !set.contains_key(*name))
+            .cloned()
+            .collect();
+        Place { directory, set, unset }
+    }
+}

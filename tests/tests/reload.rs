@@ -1,0 +1,437 @@
+//! A changed configuration takes effect in a running server: all of it, with no request lost, or nothing.
+#![allow(clippy::unwrap_used)]
+
+use nix::sys::signal::Signal;
+use rr_tests::{
+    Room, Server, bin, eventually,
+    load::{Load, Outcome},
+    process,
+    room::free_port,
+    server::{http_config, merge, php},
+    wait::SOON,
+};
+use serde_json::{Value, json};
+use std::{
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// How many reloads under load: more by `RR_TEST_ROUNDS`.
+fn rounds() -> usize {
+    let asked = std::env::var("RR_TEST_ROUNDS").ok();
+    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server whose configuration can be written anew.
+struct Place {
+    server: Server,
+    port: u16,
+    settings: Value,
+}
+
+impl Place {
+    fn new(settings: Value) -> Self {
+        let room = Room::new();
+        Self::at(room, ".rr.yaml", settings)
+    }
+
+    /// With its configuration under another path of the room.
+    fn at(room: Room, file: &str, settings: Value) -> Self {
+        let port = free_port();
+        let config = http_config(port, settings.clone());
+        let path = room.write(file, config.to_string());
+        let mut command = Command::new(bin::server());
+        command.arg("serve").arg("-c").arg(path);
+        let server = Server::run(room, port, command);
+        server.wait_ready();
+        Self { server, port, settings }
+    }
+
+    /// The settings with changes, as the file has them from now on.
+    fn write(&mut self, file: &str, changes: Value) {
+        merge(&mut self.settings, changes);
+        let config = http_config(self.port, self.settings.clone());
+        self.server.room().write(file, config.to_string());
+    }
+
+    fn change(&mut self, changes: Value) {
+        self.write(".rr.yaml", changes);
+    }
+
+    fn command(&self, file: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(bin::server());
+        command.args(arguments).arg("-c").arg(self.server.room().file(file));
+        command.output().unwrap()
+    }
+
+    /// Reloads; the answer.
+    #[track_caller]
+    fn reload(&self) -> Value {
+        self.reload_by(".rr.yaml")
+    }
+
+    #[track_caller]
+    fn reload_by(&self, file: &str) -> Value {
+        let output = self.command(file, &["reload", "--json"]);
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            text(&output.stderr),
+            self.server.log()
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A reload that fails; the reason.
+    #[track_caller]
+    fn refused(&self) -> String {
+        let output = self.command(".rr.yaml", &["reload", "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let reason = text(&output.stderr);
+        assert!(reason.contains(answer["error"].as_str().unwrap()), "{reason}");
+        reason
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.server.client().get(path).text()
+    }
+}
+
+/// What became of a plugin.
+fn action<'a>(answer: &'a Value, plugin: &str) -> &'a str {
+    let plugins = answer["plugins"].as_array().unwrap();
+    let found = plugins.iter().find(|report| report["plugin"] == plugin);
+    found.and_then(|report| report["action"].as_str()).unwrap_or("none")
+}
+
+#[track_caller]
+fn assert_none_failed(outcome: &Outcome, server: &Server) {
+    assert_eq!(
+        (outcome.refused, &outcome.failures[..]),
+        (0, &[][..]),
+        "{}",
+        server.log()
+    );
+}
+
+/// A release: the worker's script, and a file that tells which one it is.
+fn release(room: &Room, name: &str) {
+    for script in ["worker.php", "wire.php"] {
+        room.write(&format!("{name}/{script}"), std::fs::read(bin::script(script)).unwrap());
+    }
+    room.write(&format!("{name}/release.txt"), name);
+}
+
+/// Atomically, as deployment tools do it.
+fn point(room: &Path, release: &str) {
+    let next = room.join("next");
+    symlink(release, &next).unwrap();
+    std::fs::rename(next, room.join("current")).unwrap();
+}
+
+/// Settings change with the odd rounds, the code with the even ones.
+#[test]
+fn reloads_under_load_fail_no_request() {
+    let room = Room::new();
+    release(&room, "one");
+    release(&room, "two");
+    point(room.path(), "one");
+    let file = "shared/.rr.yaml";
+    let settings = json!({"server": {"command": ["php", "worker.php"]}, "http": {"http2": {"h2c": true}}});
+    let mut place = {
+        // The configuration stands in the release as a link, as deployment tools share files.
+        let shared = room.file(file);
+        for name in ["one", "two"] {
+            symlink(&shared, room.file(&format!("{name}/.rr.yaml"))).unwrap();
+        }
+        let port = free_port();
+        room.write(file, http_config(port, settings.clone()).to_string());
+        let mut command = Command::new(bin::server());
+        command.arg("serve").arg("-c").arg(room.file("current/.rr.yaml"));
+        let server = Server::run(room, port, command);
+        server.wait_ready();
+        Place { server, port, settings }
+    };
+    let address = place.server.address();
+    let load = Load::start(address, 2, "/echo?body=hi");
+    let load_h2 = Load::start_h2(address, 2, "/echo?body=hi");
+    let mut pid = place.server.plugin("rr-http");
+    for round in 0..rounds() {
+        let before = (load.answers(), load_h2.answers());
+        eventually(SOON, || {
+            load.answers() > before.0 + 20 && load_h2.answers() > before.1 + 20
+        });
+        if round % 2 == 1 {
+            place.write(file, json!({"http": {"pool": {"num_workers": 2 + round % 3}}}));
+        } else {
+            let next = ["two", "one"][round / 2 % 2];
+            point(place.server.room().path(), next);
+        }
+        let answer = place.reload_by("current/.rr.yaml");
+        assert_eq!(action(&answer, "http"), "replaced", "{answer}");
+        let new = u32::try_from(answer["plugins"][0]["pid"].as_u64().unwrap()).unwrap();
+        assert_ne!(new, pid);
+        eventually(SOON, || !process::alive(pid));
+        pid = new;
+        let at = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+        let now = place.server.room().file("current").canonicalize().unwrap();
+        assert_eq!(at, now);
+        let own = std::fs::read_link(format!("/proc/{}/cwd", place.server.pid())).unwrap();
+        assert_eq!(own, now);
+    }
+    assert_none_failed(&load.stop(), &place.server);
+    let over_h2 = load_h2.stop();
+    assert_none_failed(&over_h2, &place.server);
+    assert!(over_h2.answers > 20 * rounds());
+    assert!(place.server.stop().success());
+}
+
+#[test]
+fn only_what_changed_gets_a_new_process() {
+    let mut place = Place::new(json!({"kv": {"memory": {"driver": "memory", "config": {}}}}));
+    let (http, kv) = (place.server.plugin("rr-http"), place.server.plugin("rr-kv"));
+    let answer = place.reload();
+    assert_eq!(
+        (action(&answer, "http"), action(&answer, "kv")),
+        ("unchanged", "unchanged")
+    );
+    let told = text(&place.command(".rr.yaml", &["reload"]).stdout);
+    assert!(
+        told.contains("http: unchanged") && told.contains("`rr reset`"),
+        "{told}"
+    );
+    assert_eq!(place.server.plugin("rr-http"), http);
+
+    place.change(json!({"http": {"pool": {"num_workers": 3}}}));
+    let dry = place.command(".rr.yaml", &["reload", "--dry-run"]);
+    assert!(
+        text(&dry.stdout).contains("http: replaced (http)"),
+        "{}",
+        text(&dry.stdout)
+    );
+    assert_eq!(place.server.plugin("rr-http"), http);
+    let answer = place.reload();
+    assert_eq!(
+        (action(&answer, "http"), action(&answer, "kv")),
+        ("replaced", "unchanged")
+    );
+    assert_eq!(place.server.plugin("rr-kv"), kv);
+    eventually(SOON, || !process::alive(http));
+    assert_ne!(place.server.plugin("rr-http"), http);
+    assert_eq!(place.server.workers().len(), 3);
+
+    // The log's level is nothing for which anybody has to be replaced.
+    let http = place.server.plugin("rr-http");
+    place.change(json!({"logs": {"level": "debug"}}));
+    let answer = place.reload();
+    assert_eq!(
+        (action(&answer, "http"), &answer["settings"][0]),
+        ("unchanged", &json!("logs"))
+    );
+    assert_eq!(place.server.plugin("rr-http"), http);
+    assert!(place.server.stop().success());
+}
+
+#[test]
+fn plugins_come_and_go_with_their_sections() {
+    let port = free_port();
+    let mut place = Place::new(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}}));
+    let http = place.server.plugin("rr-http");
+    place.change(json!({"kv": {"memory": {"driver": "memory", "config": {}}}}));
+    assert_eq!(action(&place.reload(), "kv"), "added");
+    let kv = place.server.plugin("rr-kv");
+    let listed = text(&place.command(".rr.yaml", &["plugins", "--json"]).stdout);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let names: Vec<_> = listed["plugins"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.last(), Some(&"http"), "in the order of the start: {names:?}");
+    assert!(names.contains(&"kv"));
+
+    place.change(json!({"kv": null}));
+    assert_eq!(action(&place.reload(), "kv"), "removed");
+    eventually(SOON, || !process::alive(kv));
+    assert_eq!(place.server.plugin("rr-http"), http);
+    assert!(place.server.stop().success());
+}
+
+#[test]
+fn another_address_is_served_and_the_old_one_closed() {
+    let mut place = Place::new(json!({}));
+    let old = place.server.address();
+    let other = free_port();
+    place.change(json!({"http": {"address": format!("127.0.0.1:{other}")}}));
+    assert_eq!(action(&place.reload(), "http"), "replaced");
+    let answered = rr_tests::Client::tcp(([127, 0, 0, 1], other).into()).get("/echo?body=new");
+    assert_eq!(answered.text(), "new");
+    eventually(SOON, || std::net::TcpStream::connect(old).is_err());
+
+    // The same port on all hosts, while the old socket is open.
+    place.change(json!({"http": {"address": format!("0.0.0.0:{other}")}}));
+    assert_eq!(action(&place.reload(), "http"), "replaced");
+    let answered = rr_tests::Client::tcp(([127, 0, 0, 2], other).into()).get("/echo?body=all");
+    assert_eq!(answered.text(), "all");
+    // And back to where it began.
+    place.change(json!({"http": {"address": old.to_string()}}));
+    place.reload();
+    assert_eq!(place.get("/echo?body=back"), "back");
+    eventually(SOON, || std::net::TcpStream::connect(("127.0.0.2", other)).is_err());
+    assert!(place.server.stop().success());
+}
+
+/// Each of these leaves the processes, the sockets and the configuration as they were.
+#[test]
+fn what_cannot_be_done_changes_nothing() {
+    let mut place = Place::new(json!({"service": {"beside": {"command": ["sleep", "1000"]}}}));
+    let http = place.server.plugin("rr-http");
+    let beside = process::named(place.server.pid(), "sleep");
+    let workers = place.server.workers();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let free = free_port();
+    let cases = [
+        (json!({"http": {"address": taken.to_string()}}), vec![taken.to_string()]),
+        (
+            json!({"http": {"address": format!("127.0.0.1:{free}"), "pool": {"command": php(Path::new("/nowhere.php"))}}}),
+            vec!["the plugin http cannot start".to_owned()],
+        ),
+        (
+            json!({"http": {"pool": {"num_workers": "many"}}, "logs": {"level": ["x"]}}),
+            vec![".rr.yaml:1: http.pool.num_workers".to_owned(), "logs.level".to_owned()],
+        ),
+        (
+            json!({"http": {"pool": {"num_workers": 3}}, "service": {"beside": {"command": ["/nowhere"]}}}),
+            vec!["the service beside cannot start".to_owned()],
+        ),
+        (
+            json!({"status": {"address": "127.0.0.1:0"}}),
+            vec!["status has changed".to_owned()],
+        ),
+        (
+            json!({"server": {"on_init": {"command": ["false"], "exit_on_error": true}}}),
+            vec!["server.on_init: false: exit code 1".to_owned()],
+        ),
+    ];
+    for (change, reasons) in cases {
+        let before = place.settings.clone();
+        place.change(change);
+        let told = place.refused();
+        for reason in reasons {
+            assert!(told.contains(&reason), "{reason:?} in {told}");
+        }
+        assert_eq!(place.server.plugin("rr-http"), http, "{}", place.server.log());
+        assert_eq!(place.get("/echo?body=still"), "still");
+        assert_eq!(place.server.workers(), workers);
+        assert!(std::net::TcpStream::connect(("127.0.0.1", free)).is_err());
+        place.settings = before;
+        place.change(json!({}));
+        let answer = place.reload();
+        assert_eq!(
+            action(&answer, "http"),
+            "unchanged",
+            "the old configuration is in force: {answer}"
+        );
+    }
+    // Only the service that was stopped for its successor has another process.
+    assert_eq!(process::named(place.server.pid(), "sleep").len(), beside.len());
+    assert!(place.server.stop().success());
+}
+
+/// SIGHUP is a reload; systemd hears of its begin and end, also of one that fails.
+#[test]
+fn a_signal_reloads() {
+    let mut place = Place::new(json!({
+        "service": {"beside": {"command": ["sleep", "1000"]}},
+        "endure": {"log_level": "info"},
+    }));
+    let http = place.server.plugin("rr-http");
+    place.change(json!({"http": {"pool": {"num_workers": 1}}, "service": {"beside": {"command": ["sleep", "2000"]}}}));
+    place.server.signal(Signal::SIGHUP);
+    place.server.wait_log("the configuration was reloaded: http: replaced");
+    eventually(SOON, || !process::alive(http));
+    assert_eq!(place.server.workers().len(), 1);
+    let now = process::named(place.server.pid(), "sleep");
+    let line = std::fs::read(format!("/proc/{}/cmdline", now[0])).unwrap();
+    assert_eq!(text(&line), "sleep\x002000\x00");
+    place.server.room().write(".rr.yaml", "{");
+    place.server.signal(Signal::SIGHUP);
+    place.server.wait_log("the reload has changed nothing");
+    assert_eq!(place.get("/echo?body=still"), "still");
+    assert!(place.server.stop().success());
+}
+
+/// Variables of the dotenv file, and `on_init` before a new release's workers.
+#[test]
+fn a_new_release_has_its_own_variables_and_its_own_first_command() {
+    let room = Room::new();
+    for name in ["one", "two"] {
+        release(&room, name);
+        room.write(&format!("{name}/.env"), format!("RR_TEST_RELEASE={name}\n"));
+    }
+    point(room.path(), "one");
+    let port = free_port();
+    let settings = json!({
+        "server": {
+            "command": ["php", "worker.php"],
+            "on_init": {"command": ["sh", "-c", "cat release.txt >> ../began"], "exit_on_error": true},
+        },
+    });
+    room.write("shared.yaml", http_config(port, settings).to_string());
+    let command = |verb: &str, room: &Room| {
+        let mut command = Command::new(bin::server());
+        command
+            .args([verb, "-c", "../shared.yaml", "--dotenv", ".env", "-w"])
+            .arg(room.file("current"));
+        command
+    };
+    let serve = command("serve", &room);
+    let server = Server::run(room, port, serve);
+    server.wait_ready();
+    let variable = || server.client().get("/env?name=RR_TEST_RELEASE").text();
+    assert_eq!(variable(), "one");
+    let reload = || {
+        let output = command("reload", server.room()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(reload().contains("http: unchanged"));
+    point(server.room().path(), "two");
+    let told = reload();
+    assert!(told.contains("http: replaced") && told.contains("/two"), "{told}");
+    // The old process takes no new connection from a moment later on.
+    eventually(SOON, || variable() == "two");
+    assert_eq!(server.room().read("began"), "onetwo");
+    server.room().write("two/.env", "");
+    assert!(reload().contains("variables of the dotenv file"));
+    eventually(SOON, || variable().is_empty());
+    assert_eq!(server.room().read("began"), "onetwo", "the same release begins once");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_stop_during_a_reload_wins() {
+    let mut place = Place::new(json!({}));
+    let worker = bin::script("worker.php");
+    let slow = json!(["php", worker.to_str().unwrap(), "--boot-sleep=10000"]);
+    place.change(json!({"server": {"command": slow}}));
+    let file = place.server.room().file(".rr.yaml");
+    let reload = std::thread::spawn(move || {
+        let mut command = Command::new(bin::server());
+        command.args(["reload", "-c"]).arg(file).output().unwrap()
+    });
+    eventually(SOON, || process::named(place.server.pid(), "rr-http").len() == 2);
+    let second = place.refused();
+    assert!(second.contains("another reload is under way"), "{second}");
+    assert!(place.server.stop().success(), "{}", place.server.log());
+    let output = reload.join().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+}
