@@ -15,8 +15,10 @@ mod lease;
 mod life;
 mod manager;
 mod page;
+mod pause;
 mod service;
 mod slot;
+pub mod snapshot;
 mod supervised;
 mod told;
 
@@ -28,6 +30,7 @@ use crate::{
     rpc::{CallError, Codec},
 };
 use bytes::Bytes;
+pub use pause::PauseError;
 use serde::de::DeserializeOwned;
 use std::{fs::File, future::Future, process::ExitCode, sync::Arc, time::Instant};
 use tokio::runtime::Handle;
@@ -47,6 +50,8 @@ pub struct Context {
     /// A file in memory that the supervisor keeps for this plugin and gives to each of its processes: what is written there
     /// outlives a crash. Only for plugins that keep state there; never alone.
     pub state: Option<File>,
+    /// What the process before this one has handed over ([`Plugin::pause`]); none after a death, or at the first start.
+    pub handover: Option<File>,
 }
 
 impl Context {
@@ -79,6 +84,10 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// their end.
     const WAITS_FOR_CALLERS: bool = false;
 
+    /// Whether it keeps something for others in its process, which [`Plugin::pause`] hands over to the next one. Any other plugin's next
+    /// process serves beside the present one for a while.
+    const PAUSES: bool = false;
+
     /// Number of frame runtimes that it wants.
     fn threads(_config: &Config) -> usize {
         1
@@ -92,6 +101,24 @@ pub trait Plugin: Send + Sync + Sized + 'static {
 
     /// Comes before [`Plugin::drain`] when another process of this plugin serves on the same sockets: there is no hurry then.
     fn replaced(&self) {}
+
+    /// A pause begins: a call that only waits shall end with [`CallError::Again`], whose argument says how much of the wait is left.
+    fn pausing(&self) {}
+
+    /// No call runs. Writes what lives only in this process into the file, as a [`snapshot`], and lets go of what two processes must
+    /// not have; then nothing is changed any more.
+    fn pause(
+        &mut self,
+        _handover: Option<File>,
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<(), PauseError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// The pause has been for nothing, or failed on the way: goes on as before it.
+    fn resume(&mut self) -> impl Future<Output = Result<(), PauseError>> + Send {
+        async { Ok(()) }
+    }
 
     /// Stops taking work, and returns when what runs has finished, or at the deadline.
     fn drain(&self, deadline: Instant) -> impl Future<Output = ()> + Send;

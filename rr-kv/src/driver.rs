@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 pub use boltdb::Boltdb;
 pub use memcached::Memcached;
-pub use memory::Memory;
+pub use memory::{Contents, Memory};
 pub use redis::Redis;
 
 /// A key with its value.
@@ -114,6 +114,17 @@ pub trait Driver: Send + Sync + 'static {
     /// What its connections to Redis are, for the metrics.
     fn redis_pool(&self) -> Option<PoolNumbers> {
         None
+    }
+
+    /// Another process takes over: lets go of what two of them must not have. What is kept in this process's memory is handed over
+    /// elsewhere.
+    fn pause(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// No other process has taken over: goes on as before the pause, of which it may know nothing.
+    fn resume(&mut self) -> impl Future<Output = Result<(), StartError>> + Send {
+        async { Ok(()) }
     }
 
     /// Lets go of everything; what was acknowledged is safe by then.

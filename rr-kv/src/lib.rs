@@ -3,6 +3,7 @@
 //! - [`plugin`]: opens what the configuration names, and closes it
 //! - [`service`]: the RPC edge: a method and a message in, a message or the reference's error text out
 //! - [`request`], [`reply`]: the message that arrives, read in place; the one that leaves, written while a driver finds things
+//! - [`handover`]: what one process leaves to the next when it is replaced
 //! - [`expiry`], [`rfc3339`]: when a key ends, and how that is written
 //! - [`stats`]: the storages as metrics
 //! - [`driver`]: what a storage can do, and the list of those that exist
@@ -12,6 +13,7 @@
 
 pub mod driver;
 pub mod expiry;
+pub mod handover;
 mod maybe_base64;
 pub mod plugin;
 pub mod reply;

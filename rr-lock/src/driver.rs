@@ -44,10 +44,16 @@ pub struct Counts {
     pub granted: u64,
 }
 
-/// Why a driver cannot answer; the text is for the caller.
+/// Why a driver cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DriverError(pub String);
+pub enum DriverError {
+    /// The text is for the caller.
+    #[error("{0}")]
+    Failed(String),
+    /// A wish that waited has to be made anew, of the process that takes over. It has not been granted.
+    #[error("the locks are taken over by another process")]
+    Paused,
+}
 
 /// An answer on its way.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DriverError>> + Send + 'a>>;
@@ -72,6 +78,25 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Lets the lock of an id end after that time from now; false if it has none.
     fn update_ttl<'a>(&'a self, resource: &'a str, id: &'a str, ttl: Duration) -> Answer<'a, bool>;
+
+    /// A pause begins, and nothing is asked any more: every wish that waits comes to [`DriverError::Paused`].
+    fn pausing(&self) {}
+
+    /// Another process takes over: nothing is changed and nothing ends any more.
+    ///
+    /// # Errors
+    /// The text says why the other process could not go on with these locks.
+    fn pause(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// No other process has taken over: goes on. It may not have been paused wholly.
+    ///
+    /// # Errors
+    /// The text says why it cannot.
+    fn resume(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Why it cannot work at present.
     fn unhealthy(&self) -> Option<String> {

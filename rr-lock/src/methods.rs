@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use rr_common::rpc::{CallError, Codec, decode_message, encode_message};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A wait that nobody asked for.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -49,6 +49,7 @@ pub(crate) async fn call(driver: &dyn Driver, method: &str, codec: Codec, body: 
     if id.is_empty() && !matches!(method, Method::ForceRelease) {
         return Err(CallError::failed("empty ID is not allowed"));
     }
+    let began = Instant::now();
     let mut token = None;
     let ok = match method {
         Method::Lock(mode) => {
@@ -59,7 +60,10 @@ pub(crate) async fn call(driver: &dyn Driver, method: &str, codec: Codec, body: 
                 ttl: ttl(&request)?,
                 wait: wait(&request),
             };
-            token = driver.lock(ask).await?;
+            token = match driver.lock(ask).await {
+                Err(DriverError::Paused) => return Err(CallError::Again(rest(codec, &request, began.elapsed())?)),
+                verdict => verdict?,
+            };
             token.is_some()
         }
         Method::Release => driver.release(resource, id).await?,
@@ -89,9 +93,20 @@ fn wait(request: &Request) -> Duration {
     }
 }
 
+/// The wish with what is left of its wait.
+fn rest(codec: Codec, request: &Request, waited: Duration) -> Result<Bytes, CallError> {
+    // No less than a moment: zero and less than zero mean something else.
+    let left = wait(request).saturating_sub(waited).max(SHORTEST_WAIT);
+    let request = Request {
+        wait: Some(i64::try_from(left.as_micros()).unwrap_or(i64::MAX)),
+        ..request.clone()
+    };
+    encode_message(codec, &request)
+}
+
 impl From<DriverError> for CallError {
     fn from(error: DriverError) -> Self {
-        Self::Failed(error.0)
+        Self::Failed(error.to_string())
     }
 }
 

@@ -7,12 +7,12 @@ use crate::{
 use bytes::Bytes;
 use rr_common::{
     config::section::LockDriver,
-    plugin::{Context, Plugin, StartError},
+    plugin::{Context, PauseError, Plugin, StartError},
     pool::Pool,
     rpc::{CallError, Codec},
     telemetry::metrics::{Exposition, Kind},
 };
-use std::time::Instant;
+use std::{fs::File, time::Instant};
 
 /// The lock plugin.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct LockPlugin {
 impl Plugin for LockPlugin {
     const NAME: &'static str = "lock";
     const WAITS_FOR_CALLERS: bool = true;
+    const PAUSES: bool = true;
 
     async fn start(context: Context) -> Result<Self, StartError> {
         let section = context.config.lock.clone().unwrap_or_default();
@@ -38,6 +39,19 @@ impl Plugin for LockPlugin {
 
     fn pools(&self) -> Vec<(&str, &Pool)> {
         Vec::new()
+    }
+
+    fn pausing(&self) {
+        self.driver.pausing();
+    }
+
+    async fn pause(&mut self, _: Option<File>, _: Instant) -> Result<(), PauseError> {
+        // What is held is in the memory file, or in Redis.
+        self.driver.pause().map_err(PauseError::Failed)
+    }
+
+    async fn resume(&mut self) -> Result<(), PauseError> {
+        self.driver.resume().map_err(PauseError::Failed)
     }
 
     async fn drain(&self, _deadline: Instant) {

@@ -237,6 +237,24 @@ impl Table {
         }
     }
 
+    /// Takes all wishes back, in the order of arrival; none of them is granted in place of another.
+    pub fn withdraw(&mut self) -> Vec<Ticket> {
+        let waits = self.due.keys().filter_map(|(_, due)| match due {
+            Due::Wait(ticket) => Some(*ticket),
+            Due::Lock(_) => None,
+        });
+        let mut tickets: Vec<Ticket> = waits.collect();
+        tickets.sort_unstable();
+        for (name, resource) in &mut self.resources {
+            for waiter in mem::take(&mut resource.queue).into_values() {
+                self.used -= cost(name, &waiter.id);
+            }
+        }
+        self.due.retain(|(_, due), _| matches!(due, Due::Lock(_)));
+        self.waiting = 0;
+        tickets
+    }
+
     /// Ends the lock of an id.
     pub fn release(&mut self, resource: &str, id: &str, now: u64) -> bool {
         self.advance(now);

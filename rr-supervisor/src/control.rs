@@ -1,6 +1,11 @@
 //! Our side of the contract: every call of a plugin becomes a question to the supervisor's loop, which owns all state.
 
-use crate::{calls::Calls, fleet::Told, reload, renew::Wish};
+use crate::{
+    calls::Calls,
+    fleet::{Handover, Told},
+    reload,
+    renew::Wish,
+};
 use nix::unistd::{Pid, getpgid};
 use rr_common::{
     COMPATIBLE_VERSION,
@@ -75,6 +80,8 @@ pub(crate) enum Question {
         /// The process.
         pid: Pid,
     },
+    /// Our own: what became of a pause.
+    Handover(Handover),
     /// Our own: a plugin did not hear that it shall stop.
     Unheard {
         /// Its process.

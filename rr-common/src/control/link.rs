@@ -15,6 +15,9 @@ use tonic::{
 /// Longest wait for a connection or an answer of the supervisor, which does nothing slow.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the configuration may take. The supervisor loses its patience before.
+const HANDOVER: Duration = Duration::from_secs(3600);
+
 /// A plugin's link to its supervisor.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -86,14 +89,15 @@ impl Link {
     /// The supervisor is gone or refuses.
     pub async fn watch_config(&mut self) -> Result<(Vec<u8>, Streaming<WatchConfigResponse>), LinkError> {
         let plugin = self.plugin.clone();
-        // No deadline on the request: the stream lives as long as both of us. The first value has one.
+        // No deadline on the request: the stream lives as long as both of us. The first value has one, a long one: it comes when
+        // the process before this one has handed over.
         let mut stream = self
             .client
             .watch_config(WatchConfigRequest { plugin })
             .await
             .map_err(refused("WatchConfig"))?
             .into_inner();
-        let first = tokio::time::timeout(PATIENCE, stream.message())
+        let first = tokio::time::timeout(HANDOVER, stream.message())
             .await
             .map_err(|_| LinkError::Config("it does not come".into()))?
             .map_err(refused("WatchConfig"))?

@@ -42,6 +42,8 @@ pub struct Inherited {
     pub log: Option<OwnedFd>,
     /// The memory file that outlives this process: `RR_STATE_FD`.
     pub state: Option<OwnedFd>,
+    /// The file in which one process hands over to the next: `RR_HANDOVER_FD`.
+    pub handover: Option<OwnedFd>,
     /// What the program before us in this process has left: `RR_SELF_FD`.
     pub predecessor: Option<OwnedFd>,
     /// Readable while files have changed and the workers do not know it yet (development): `RR_WATCH_FD`.
@@ -65,11 +67,13 @@ pub fn inherit() -> Inherited {
     let (log, state) = (number("RR_LOG_FD"), number("RR_STATE_FD"));
     let predecessor = number(SELF_FD);
     let watch = number("RR_WATCH_FD");
+    let handover = number("RR_HANDOVER_FD").filter(|fd| ![log, state, predecessor, watch].contains(&Some(*fd)));
     let other = |fd: &RawFd| *fd >= FIRST + count;
     Inherited {
         sockets: (FIRST..FIRST + count).filter_map(own).collect(),
         log: log.filter(other).and_then(own),
         state: state.filter(other).filter(|fd| Some(*fd) != log).and_then(own),
+        handover: handover.filter(other).and_then(own),
         predecessor: predecessor
             .filter(other)
             .filter(|fd| ![log, state].contains(&Some(*fd)))

@@ -3,7 +3,7 @@
 use super::{
     Plugin, StartError,
     doors::Entrance,
-    life::{Begun, Life},
+    life::{Begun, Left, Life},
     manager::Manager,
     page,
     slot::Slot,
@@ -105,7 +105,7 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
         None => Entrance::None,
     };
     if let Begun::Ready(life) =
-        Life::<P>::begin((config, section), listeners, None, slot, stop.clone(), entrance).await?
+        Life::<P>::begin((config, section), listeners, Left::default(), slot, stop.clone(), entrance).await?
     {
         let manager = Manager::ready(life.threads());
         let deadline = stop.begun().await;

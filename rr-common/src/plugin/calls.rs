@@ -105,6 +105,11 @@ async fn answered<P: Plugin>(slot: Slot<P>, scope: Scope, frame: Bytes, message:
 }
 
 impl Answer {
+    /// Whether the call is given back, which only the supervisor understands.
+    pub(super) fn is_again(&self) -> bool {
+        matches!(self.result, Err(CallError::Again(_)))
+    }
+
     /// Appends it.
     pub(super) fn write(&self, out: &mut BytesMut) {
         self.write_as(self.message.sequence, out);
@@ -117,6 +122,9 @@ impl Answer {
         match result {
             Ok(result) if wire::fits(name, result) => wire::answer(out, bit, sequence, name, result),
             Ok(_) => wire::refuse(out, bit, sequence, name, "rpc: the answer is too long for a frame"),
+            Err(CallError::Again(body)) if wire::fits(name, body) => {
+                wire::again(out, message.flags, sequence, name, body);
+            }
             Err(error) => {
                 let text = error.text(&String::from_utf8_lossy(name));
                 wire::refuse(out, bit, sequence, name, &text);

@@ -191,6 +191,9 @@ impl Lent {
             let Poll::Ready(answer) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
                 return Poll::Ready(Rest::Call(call));
             };
+            if answer.is_again() {
+                return Poll::Ready(Rest::Answer(answer));
+            }
             self.output.clear();
             answer.write(&mut self.output);
             match self.desk.answer(&self.socket, &self.output) {

@@ -21,6 +21,15 @@ pub(super) struct Life<P> {
     frames: Frames,
 }
 
+/// What processes before this one have left.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// [`Context::state`].
+    pub state: Option<File>,
+    /// [`Context::handover`].
+    pub handover: Option<File>,
+}
+
 /// How a start ended.
 #[derive(Debug)]
 pub(super) enum Begun<P> {
@@ -35,7 +44,7 @@ impl<P: Plugin> Life<P> {
     pub(super) async fn begin(
         (config, section): (Arc<Config>, serde_json::Value),
         listeners: Listeners,
-        state: Option<File>,
+        left: Left,
         slot: Slot<P>,
         mut stop: Stop,
         entrance: Entrance,
@@ -49,7 +58,8 @@ impl<P: Plugin> Life<P> {
             section,
             listeners,
             runtimes: frames.handles(),
-            state,
+            state: left.state,
+            handover: left.handover,
         };
         tokio::select! {
             started = P::start(context) => {

@@ -2,6 +2,7 @@
 
 use super::{
     Plugin,
+    pause::PauseError,
     slot::{Absent, Slot},
     told,
 };
@@ -14,9 +15,11 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    fs::File,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, async_trait};
 
 /// Longest patience that a caller may ask for; the number comes from outside.
@@ -30,6 +33,8 @@ const LONGEST_HOLD: Duration = Duration::from_secs(10);
 pub(super) struct Service<P> {
     slot: Slot<P>,
     stopper: Arc<Stopper>,
+    /// Where the plugin hands over.
+    handover: Option<File>,
 }
 
 /// States of a worker, as RoadRunner numbers them.
@@ -39,8 +44,12 @@ const WORKING: u8 = 2;
 type Answer<T> = Result<Response<T>, Status>;
 
 impl<P: Plugin> Service<P> {
-    pub(super) fn new(slot: Slot<P>, stopper: Arc<Stopper>) -> Self {
-        Self { slot, stopper }
+    pub(super) fn new(slot: Slot<P>, stopper: Arc<Stopper>, handover: Option<File>) -> Self {
+        Self {
+            slot,
+            stopper,
+            handover,
+        }
     }
 
     /// The pool of that name; without a name the only one.
@@ -107,17 +116,39 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
         Ok(Response::new(v1::StopResponse {}))
     }
 
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::PauseResponse> {
+        if !P::PAUSES {
+            return Err(Status::unimplemented("the plugin has nothing to hand over"));
+        }
+        let deadline = deadline(request.get_ref().deadline_ms);
+        let file = self.handover.as_ref().map(File::try_clone).transpose()?;
+        let slot = self.slot.clone();
+        // In a task of its own: it must not stop half way when whoever asked goes away.
+        finished(tokio::spawn(async move { slot.pause(file, deadline).await })).await?;
+        Ok(Response::new(v1::PauseResponse {}))
+    }
+
+    async fn resume(&self, _: Request<v1::ResumeRequest>) -> Answer<v1::ResumeResponse> {
+        let slot = self.slot.clone();
+        finished(tokio::spawn(async move { slot.resume().await })).await?;
+        Ok(Response::new(v1::ResumeResponse {}))
+    }
+
     async fn call(&self, request: Request<v1::CallRequest>) -> Answer<v1::CallResponse> {
         let call = request.into_inner();
         let flags = u8::try_from(call.codec).map_err(|_| Status::invalid_argument("codec is one byte"))?;
         let codec = Codec::of(flags).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let answer = self
             .slot
-            .ask(async |plugin: &P| plugin.call(&call.method, codec, Bytes::from(call.body)).await)
+            .ask(async |plugin: &P| match self.slot.pausing.is_on() {
+                true => Err(CallError::Again(Bytes::new())),
+                false => plugin.call(&call.method, codec, Bytes::from(call.body)).await,
+            })
             .await?;
         let body = answer.map_err(|error| match error {
             CallError::NoMethod => Status::unimplemented(error.text(&call.method)),
             CallError::Failed(text) => Status::internal(text),
+            CallError::Again(_) => Status::aborted(error.to_string()),
         })?;
         Ok(Response::new(v1::CallResponse { body: body.into() }))
     }
@@ -209,6 +240,13 @@ pub(super) async fn metrics<P: Plugin>(slot: &Slot<P>) -> Result<String, Absent>
 impl From<Absent> for Status {
     fn from(Absent: Absent) -> Self {
         Self::unavailable("the plugin is starting or stopping")
+    }
+}
+
+async fn finished(work: JoinHandle<Result<(), PauseError>>) -> Result<(), Status> {
+    match work.await {
+        Ok(done) => done.map_err(|error| Status::failed_precondition(error.to_string())),
+        Err(error) => Err(Status::internal(error.to_string())),
     }
 }
 

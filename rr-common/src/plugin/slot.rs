@@ -1,6 +1,6 @@
 //! Where the running plugin stands, for the control calls that come at any time of its life.
 
-use super::Plugin;
+use super::{Plugin, pause::Pausing};
 use crate::{
     rpc::{CallError, Codec},
     shutdown::{Stop, Stopper},
@@ -18,7 +18,8 @@ use tokio::{sync::RwLock, time::timeout_at};
 /// The plugin, once it is ready and until it stops. Clones share it.
 #[derive(Debug)]
 pub(super) struct Slot<P> {
-    plugin: Arc<RwLock<Option<P>>>,
+    pub(super) plugin: Arc<RwLock<Option<P>>>,
+    pub(super) pausing: Arc<Pausing>,
     stop: Stop,
     /// Ends the calls that still wait when the plugin is taken out.
     over: Arc<Stopper>,
@@ -32,6 +33,7 @@ impl<P> Clone for Slot<P> {
     fn clone(&self) -> Self {
         Self {
             plugin: Arc::clone(&self.plugin),
+            pausing: Arc::clone(&self.pausing),
             stop: self.stop.clone(),
             over: Arc::clone(&self.over),
         }
@@ -43,6 +45,7 @@ impl<P: Plugin> Slot<P> {
     pub(super) fn new(stop: Stop) -> Self {
         Self {
             plugin: Arc::default(),
+            pausing: Arc::default(),
             stop,
             over: Arc::default(),
         }
@@ -74,7 +77,12 @@ impl<P: Plugin> Slot<P> {
     /// Calls an RPC method. Answered until the plugin is taken out, also while it drains: its own workers may call it to the last.
     pub(super) async fn call(&self, method: &str, codec: Codec, body: Bytes) -> Result<Bytes, CallError> {
         let absent = || CallError::Failed(format!("rpc: the plugin {} is starting or stopping", P::NAME));
-        let guard = self.plugin.try_read().map_err(|_| absent())?;
+        let guard = self.plugin.try_read();
+        // Looked at after that: whoever pauses waits for all that began before.
+        if self.pausing.is_on() {
+            return Err(CallError::Again(body));
+        }
+        let guard = guard.map_err(|_| absent())?;
         let mut call = pin!(guard.as_ref().ok_or_else(absent)?.call(method, codec, body));
         // Most are ready at once; only what waits has to hear of the end.
         if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {

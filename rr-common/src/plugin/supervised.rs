@@ -8,7 +8,7 @@ use super::{
     Plugin, StartError,
     doors::Entrance,
     held::{Coming, Holding},
-    life::{Begun, Life},
+    life::{Begun, Left, Life},
     manager::Manager,
     service::Service,
     slot::Slot,
@@ -56,7 +56,13 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let mut stop = stopper.listener();
     let slot = Slot::<P>::new(stopper.listener());
     let door = Door::open(&socket, Access::default()).map_err(|e| readable(&e))?;
-    serve(door, slot.clone(), Arc::clone(&stopper)).map_err(|e| readable(&e))?;
+    let handover = inherited.handover.map(File::from);
+    let service = Service::new(
+        slot.clone(),
+        Arc::clone(&stopper),
+        copy(handover.as_ref()).map_err(|e| readable(&e))?,
+    );
+    serve(door, service).map_err(|e| readable(&e))?;
     let calls_socket = dir.join(format!("{name}.{}.calls.sock", process::id()));
     let calls = Door::open(&calls_socket, Access::default()).map_err(|e| readable(&e))?;
 
@@ -128,8 +134,14 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     };
     tokio::spawn(holding.offer(door, coming, stopper.listener()));
 
+    // The supervisor empties the file when nothing is handed over.
+    let full = |file: &File| file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+    let left = Left {
+        state,
+        handover: handover.filter(full),
+    };
     let entrance = Entrance::Supervisor(calls);
-    let code = match Life::<P>::begin((config, section), listeners, state, slot, stop.clone(), entrance).await {
+    let code = match Life::<P>::begin((config, section), listeners, left, slot, stop.clone(), entrance).await {
         Ok(Begun::Stopped) => ExitCode::SUCCESS,
         Ok(Begun::Ready(life)) => {
             // A supervisor that is gone by now is told by the way of its successor.
@@ -155,10 +167,14 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     Ok(code)
 }
 
+fn copy(file: Option<&File>) -> io::Result<Option<File>> {
+    file.map(File::try_clone).transpose()
+}
+
 /// Serves the contract until the process ends.
-fn serve<P: Plugin>(door: Door, slot: Slot<P>, stopper: Arc<Stopper>) -> io::Result<()> {
+fn serve<P: Plugin>(door: Door, service: Service<P>) -> io::Result<()> {
     let connections = door.connections()?;
-    let service = PluginServer::new(Service::new(slot, stopper)).max_decoding_message_size(MAX_MESSAGE);
+    let service = PluginServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     tokio::spawn(async move {
         let served = Server::builder().serve_with_incoming(service, connections).await;
         if let Err(error) = served {

@@ -1,5 +1,7 @@
 //! A failed call.
 
+use bytes::Bytes;
+
 /// Why a call failed. The edge (the RPC port, a plugin's control socket) turns it into the answer's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -9,6 +11,10 @@ pub enum CallError {
     /// The text for the caller, with the reference's chain of operations where the reference has one.
     #[error("{0}")]
     Failed(String),
+    /// Nothing was done: the process is about to be replaced, and the call is to be made again with this argument, by the
+    /// next one. Callers never see it.
+    #[error("rpc: the plugin is being replaced")]
+    Again(Bytes),
 }
 
 impl CallError {
@@ -22,6 +28,7 @@ impl CallError {
         match self {
             Self::NoMethod => format!("rpc: can't find method {method}"),
             Self::Failed(text) => text.clone(),
+            Self::Again(_) => self.to_string(),
         }
     }
 }

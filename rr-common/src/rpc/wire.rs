@@ -127,6 +127,11 @@ impl Message {
         CALL_HEADER + self.name
     }
 
+    /// Whether a plugin gives the call back instead of answering it.
+    pub fn is_again(&self) -> bool {
+        self.flags & flag::CONTROL != 0
+    }
+
     /// The one codec bit that the answer has: of several the first, without any gob's.
     pub fn codec_bit(&self) -> u8 {
         let known = [flag::PROTO, flag::JSON, flag::RAW, flag::MSGPACK];
@@ -160,6 +165,21 @@ pub fn answer(out: &mut impl BufMut, codec_bit: u8, sequence: u32, method: &[u8]
 /// Appends the answer to a call that failed.
 pub fn refuse(out: &mut impl BufMut, codec_bit: u8, sequence: u32, method: &[u8], text: &str) {
     put(out, codec_bit | flag::ERROR, sequence, method, text.as_bytes());
+}
+
+/// Appends a call as a plugin gives it back: nothing was done, and the plugin's next process is to be asked.
+pub fn again(out: &mut impl BufMut, flags: u8, sequence: u32, method: &[u8], body: &[u8]) {
+    put(out, flags | flag::CONTROL, sequence, method, body);
+}
+
+/// Makes a frame that was given back the call again that it was.
+pub fn make_call(frame: &mut [u8]) {
+    if let Ok(Some(head)) = frame::peek(frame)
+        && let Some(place) = frame.get_mut(..HEADER)
+    {
+        let flags = head.flags & !flag::CONTROL;
+        place.copy_from_slice(&Head { flags, ..head }.encode());
+    }
 }
 
 /// Appends the word that a caller has hung up.
@@ -268,6 +288,18 @@ mod tests {
         let message = whole(&frame);
         assert_eq!((message.sequence, message.name(&frame)), (5, HUNG_UP));
         assert!(message.method(&frame).is_err());
+    }
+
+    #[test]
+    fn a_call_that_is_given_back_becomes_the_call_that_it_was() {
+        let original = call(flag::PROTO, 9, "kv.Set", b"body");
+        let mut frame = Vec::new();
+        again(&mut frame, flag::PROTO, 9, b"kv.Set", b"body");
+        assert!(whole(&frame).is_again() && !whole(&original).is_again());
+        make_call(&mut frame);
+        assert_eq!(frame, original);
+        make_call(&mut frame[..5]);
+        make_call(&mut []);
     }
 
     #[test]

@@ -30,6 +30,14 @@ const RETRY: Duration = Duration::from_millis(50);
 /// A storage in a file.
 #[derive(Debug)]
 pub struct Boltdb {
+    open: Open,
+    name: String,
+    settings: BoltdbStorage,
+}
+
+/// The file at work.
+#[derive(Debug)]
+struct Open {
     store: Arc<Store>,
     writer: Writer,
 }
@@ -40,30 +48,17 @@ impl Boltdb {
     /// # Errors
     /// It cannot be used: no rights, another kind of file, or another process has it open and keeps it.
     pub async fn open(name: &str, settings: &BoltdbStorage) -> Result<Self, StartError> {
-        let failed = |error: &dyn std::fmt::Display| StartError(format!("kv.{name}: {error}"));
-        let place = Place {
-            file: settings.file.clone().into(),
-            permissions: settings.permissions,
-        };
-        let until = Instant::now() + PATIENCE;
-        let store = loop {
-            let place = place.clone();
-            let opened = spawn_blocking(move || Store::open(place)).await;
-            match opened.map_err(|error| failed(&error))? {
-                Err(error) if error.is_busy() && Instant::now() < until => sleep(RETRY).await,
-                opened => break opened.map_err(|error| failed(&error))?,
-            }
-        };
+        let open = Open::open(name, settings).await?;
         tracing::info!(
             storage = name,
             file = settings.file,
             "the driver boltdb keeps its keys in redb's file format: RoadRunner's own files are not read"
         );
-        let store = Arc::new(store);
-        // A sweep without a pause would be an endless one.
-        let interval = Duration::from_secs(settings.interval.clamp(1, 365 * 24 * 3600));
-        let writer = Writer::start(Arc::clone(&store), interval).map_err(|error| failed(&error))?;
-        Ok(Self { store, writer })
+        Ok(Self {
+            open,
+            name: name.to_owned(),
+            settings: settings.clone(),
+        })
     }
 
     /// Reads off the calls' thread, because a page may have to come from the disk.
@@ -73,7 +68,7 @@ impl Boltdb {
         found: &mut Reply,
         read: impl Fn(&str, Option<Expiry>, &[u8], &mut Reply) + Send + 'static,
     ) -> Outcome<()> {
-        let store = Arc::clone(&self.store);
+        let store = Arc::clone(&self.open.store);
         let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         let work = spawn_blocking(move || {
             let mut found = Reply::default();
@@ -89,6 +84,34 @@ impl Boltdb {
         let ended = |error: tokio::task::JoinError| DriverError::Failed(error.to_string());
         *found = work.await.map_err(ended)??;
         Ok(())
+    }
+
+    fn writer(&self) -> &Writer {
+        &self.open.writer
+    }
+}
+
+impl Open {
+    async fn open(name: &str, settings: &BoltdbStorage) -> Result<Self, StartError> {
+        let failed = |error: &dyn std::fmt::Display| StartError(format!("kv.{name}: {error}"));
+        let place = Place {
+            file: settings.file.clone().into(),
+            permissions: settings.permissions,
+        };
+        let until = Instant::now() + PATIENCE;
+        let store = loop {
+            let place = place.clone();
+            let opened = spawn_blocking(move || Store::open(place)).await;
+            match opened.map_err(|error| failed(&error))? {
+                Err(error) if error.is_busy() && Instant::now() < until => sleep(RETRY).await,
+                opened => break opened.map_err(|error| failed(&error))?,
+            }
+        };
+        let store = Arc::new(store);
+        // A sweep without a pause would be an endless one.
+        let interval = Duration::from_secs(settings.interval.clamp(1, 365 * 24 * 3600));
+        let writer = Writer::start(Arc::clone(&store), interval).map_err(|error| failed(&error))?;
+        Ok(Self { store, writer })
     }
 }
 
@@ -108,7 +131,7 @@ impl Driver for Boltdb {
             return Err(DriverError::Failed("key required".into()));
         }
         let items = Owned::all(items);
-        self.writer
+        self.writer()
             .write(move |tables| {
                 let now = Expiry::now();
                 items.iter().try_for_each(|item| tables.set(item, now))
@@ -123,7 +146,7 @@ impl Driver for Boltdb {
 
     async fn mexpire(&self, keys: &[(&str, Expiry)]) -> Outcome<()> {
         let keys: Vec<_> = keys.iter().map(|(key, expiry)| ((*key).to_owned(), *expiry)).collect();
-        self.writer
+        self.writer()
             .write(move |tables| {
                 let now = Expiry::now();
                 keys.iter()
@@ -144,19 +167,19 @@ impl Driver for Boltdb {
 
     async fn delete(&self, keys: &[&str]) -> Outcome<()> {
         let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-        self.writer
+        self.writer()
             .write(move |tables| keys.iter().try_for_each(|key| tables.remove(key)))
             .await
     }
 
     async fn clear(&self) -> Outcome<()> {
-        self.writer.write(|tables| tables.clear()).await
+        self.writer().write(|tables| tables.clear()).await
     }
 
     async fn incr(&self, key: &str, by: i64, expiry: Option<Expiry>) -> Outcome<i64> {
         let key = key.to_owned();
         let work = move |tables: &mut file::Tables<'_>| tables.incr(key, by, expiry, Expiry::now());
-        self.writer.write(work).await?
+        self.writer().write(work).await?
     }
 
     async fn add(&self, items: &[Item<'_>], stored: &mut Reply) -> Outcome<()> {
@@ -170,22 +193,33 @@ impl Driver for Boltdb {
             }
             Ok(stored)
         };
-        *stored = self.writer.write(work).await?;
+        *stored = self.writer().write(work).await?;
         Ok(())
     }
 
     async fn compare_and_swap(&self, item: Item<'_>, expected: Option<&[u8]>) -> Outcome<bool> {
         let (item, expected) = (Owned::of(&item), expected.map(<[u8]>::to_vec));
-        self.writer
+        self.writer()
             .write(move |tables| tables.swap(&item, expected.as_deref(), Expiry::now()))
             .await
     }
 
     fn unhealthy(&self) -> Option<String> {
-        self.store.trouble()
+        self.open.store.trouble()
     }
 
-    async fn close(self) {
-        self.writer.close().await;
+    async fn pause(&mut self) {
+        self.open.writer.close().await;
+    }
+
+    async fn resume(&mut self) -> Result<(), StartError> {
+        if self.open.writer.is_closed() {
+            self.open = Open::open(&self.name, &self.settings).await?;
+        }
+        Ok(())
+    }
+
+    async fn close(mut self) {
+        self.open.writer.close().await;
     }
 }

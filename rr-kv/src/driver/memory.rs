@@ -3,16 +3,18 @@
 //! A key with an end is gone from that moment on, because whoever asks for it looks at the clock. One task removes what
 //! nobody asks for: it sleeps until the next end, wakes at most once a second, and not at all while no key has one.
 
+mod contents;
 mod store;
 
 use super::{Driver, Item, Outcome, Texts, sum};
 use crate::{expiry::Expiry, reply::Reply, stats::Stats};
+pub use contents::Contents;
 use rr_common::config::section::MemoryStorage;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use store::{Clock, Limits, Store, Swept};
+use store::{Clock, Store, Swept};
 use tokio::{runtime::Handle, sync::Notify, task::JoinHandle, time::sleep};
 
 /// Keys that are removed in one go, before others are let in.
@@ -46,16 +48,25 @@ impl Memory {
     pub fn open(settings: &MemoryStorage, runtime: &Handle) -> Self {
         let shared = Arc::new(Shared {
             table: Mutex::new(Table {
-                store: Store::new(Limits {
-                    items: settings.max_items,
-                    bytes: settings.max_bytes,
-                }),
+                store: Contents::new(settings).0,
                 wakes: None,
             }),
             earlier: Notify::new(),
         });
         let sweeper = runtime.spawn(sweep(Arc::clone(&shared)));
         Self { shared, sweeper }
+    }
+
+    /// Takes everything out, for a while in which nobody asks for anything.
+    pub fn take_out(&self) -> Contents {
+        Contents(self.shared.lock().store.clear())
+    }
+
+    /// Puts contents in the place of those that are there.
+    pub fn put_back(&self, contents: Contents) {
+        let old = self.change(|store, _| std::mem::replace(store, contents.0));
+        // The memory is given back after the lock.
+        drop(old);
     }
 
     /// Changes the table, and wakes the sweeper if it would sleep too long.

@@ -42,6 +42,9 @@ pub enum RestoreError {
 pub struct Memory {
     desk: Arc<Desk>,
     timer: AbortHandle,
+    /// The memory file, for the time after a pause.
+    state: Option<File>,
+    runtime: Handle,
 }
 
 #[derive(Debug)]
@@ -57,11 +60,14 @@ struct Inner {
     journal: Option<Journal>,
     /// Why the journal is not written any more.
     broken: Option<String>,
-    waiting: HashMap<Ticket, oneshot::Sender<Option<Token>>>,
+    waiting: HashMap<Ticket, Verdict>,
     /// When the timer goes off.
     armed: Option<u64>,
     granted: u64,
 }
+
+/// Tells one who waits what has become of the wish.
+type Verdict = oneshot::Sender<Result<Option<Token>, DriverError>>;
 
 impl Memory {
     /// Takes over what the memory file keeps, and starts the timer on that runtime. Without a file the locks are as
@@ -70,8 +76,9 @@ impl Memory {
     /// # Errors
     /// A file that is damaged or cannot be read.
     pub fn start(state: Option<File>, runtime: &Handle) -> Result<Self, RestoreError> {
-        let (journal, kept) = match state {
-            Some(file) => Journal::open(file).map(|(journal, kept)| (Some(journal), kept))?,
+        let (journal, kept) = match &state {
+            Some(file) => Journal::open(file.try_clone().map_err(JournalError::Io)?)
+                .map(|(journal, kept)| (Some(journal), kept))?,
             None => (None, Default::default()),
         };
         let last = if kept.last == 0 {
@@ -98,7 +105,12 @@ impl Memory {
             sooner: Notify::new(),
         });
         let timer = runtime.spawn(watch(Arc::clone(&desk))).abort_handle();
-        Ok(Self { desk, timer })
+        Ok(Self {
+            desk,
+            timer,
+            state,
+            runtime: runtime.clone(),
+        })
     }
 
     async fn wait_for(&self, ask: Ask<'_>) -> Result<Option<Token>, DriverError> {
@@ -118,7 +130,7 @@ impl Memory {
             }
             inner.settle();
             self.desk.rearm(&inner);
-            match outcome.map_err(|full| DriverError(full.to_string()))? {
+            match outcome.map_err(|full| DriverError::Failed(full.to_string()))? {
                 Outcome::Granted(token) => return Ok(Some(token)),
                 Outcome::Refused => return Ok(None),
                 Outcome::Waiting(ticket) => (
@@ -134,7 +146,7 @@ impl Memory {
         let verdict = verdict.await;
         drop(place);
         // The sender is kept until there is a verdict.
-        Ok(verdict.unwrap_or_default())
+        verdict.unwrap_or(Ok(None))
     }
 
     /// One short question to the table.
@@ -166,6 +178,44 @@ impl Driver for Memory {
 
     fn update_ttl<'a>(&'a self, resource: &'a str, id: &'a str, ttl: Duration) -> Answer<'a, bool> {
         Box::pin(async move { self.ask(|table, now| table.update_ttl(resource, id, micros(ttl), now)) })
+    }
+
+    fn pausing(&self) {
+        let mut inner = self.desk.lock();
+        for ticket in inner.table.withdraw() {
+            if let Some(sender) = inner.waiting.remove(&ticket) {
+                let _ = sender.send(Err(DriverError::Paused));
+            }
+        }
+    }
+
+    fn pause(&mut self) -> Result<(), String> {
+        // From here on the file is the next process's.
+        self.timer.abort();
+        let mut inner = self.desk.lock();
+        match inner.journal.take() {
+            Some(_) => Ok(()),
+            None => Err(inner.broken.clone().unwrap_or_else(|| "there is no memory file".into())),
+        }
+    }
+
+    fn resume(&mut self) -> Result<(), String> {
+        let (paused, granted) = {
+            let inner = self.desk.lock();
+            let unwritten = inner.journal.is_none() && inner.broken.is_none();
+            (self.state.is_some() && unwritten, inner.granted)
+        };
+        if paused {
+            // The process that did not take over may have ended locks whose time was over.
+            let state = self.state.as_ref().map(File::try_clone).transpose();
+            let again = Self::start(state.map_err(|error| error.to_string())?, &self.runtime);
+            *self = again.map_err(|error| error.to_string())?;
+            self.desk.lock().granted += granted;
+        } else {
+            self.timer.abort();
+            self.timer = self.runtime.spawn(watch(Arc::clone(&self.desk))).abort_handle();
+        }
+        Ok(())
     }
 
     fn unhealthy(&self) -> Option<String> {
@@ -224,7 +274,7 @@ impl Inner {
         for verdict in self.table.take_verdicts() {
             if let Some(sender) = self.waiting.remove(&verdict.ticket) {
                 // Nobody there: the place is given up under this same lock, so it was granted before. It ends in time.
-                let _ = sender.send(verdict.token);
+                let _ = sender.send(Ok(verdict.token));
             }
         }
     }

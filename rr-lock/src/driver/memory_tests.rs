@@ -133,3 +133,37 @@ async fn tokens_of_a_new_file_are_above_those_of_an_earlier_server() {
         }
     }
 }
+
+#[tokio::test]
+async fn who_waits_at_a_pause_is_sent_on_and_the_next_process_has_the_locks() {
+    let file = tempfile::tempfile().unwrap();
+    let mut old = start(Some(file.try_clone().unwrap()));
+    let token = old.lock(ask("a", Mode::Write, LONG, SHORT)).await.unwrap().unwrap();
+    let waiting = old.lock(ask("b", Mode::Write, LONG, LONG));
+    let (waited, ()) = tokio::join!(waiting, async { old.pausing() });
+    assert_eq!(waited, Err(DriverError::Paused));
+    assert_eq!(old.counts().waiting, 0);
+    old.pause().unwrap();
+
+    // It ends a lock, grants another, and dies before it serves.
+    let new = start(Some(file.try_clone().unwrap()));
+    assert_eq!(new.lock(ask("b", Mode::Write, LONG, SHORT)).await, Ok(None));
+    assert!(new.release("r", "a").await.unwrap());
+    drop(new);
+
+    old.resume().unwrap();
+    assert!(!old.exists("r", None).await.unwrap(), "what the file says counts");
+    assert!(old.lock(ask("b", Mode::Write, LONG, SHORT)).await.unwrap().unwrap() > token);
+    assert_eq!(old.counts().granted, 2);
+}
+
+#[tokio::test]
+async fn locks_that_are_nowhere_else_are_not_given_away() {
+    let mut memory = start(None);
+    memory.lock(ask("a", Mode::Write, SHORT, SHORT)).await.unwrap().unwrap();
+    assert!(memory.pause().is_err());
+    memory.resume().unwrap();
+    assert!(memory.exists("r", None).await.unwrap());
+    let next = memory.lock(ask("b", Mode::Write, LONG, LONG)).await;
+    assert!(next.unwrap().is_some(), "the timer runs");
+}

@@ -20,7 +20,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, time::sleep};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 /// The first and the longest pause of one who waits.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
@@ -39,6 +39,8 @@ pub struct Redis {
     calls: AtomicU64,
     waiting: AtomicU64,
     granted: Counter,
+    /// Nobody may wait here any more.
+    paused: watch::Sender<bool>,
 }
 
 /// One who waits, as long as it does.
@@ -61,6 +63,7 @@ impl Redis {
             calls: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             granted: Counter::new(),
+            paused: watch::Sender::new(false),
         })
     }
 
@@ -89,6 +92,7 @@ impl Redis {
         };
         let ttl = milliseconds(ask.ttl);
         let end = Instant::now() + ask.wait.min(AGES);
+        let mut paused = self.paused.subscribe();
         let mut waits = None;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -108,7 +112,11 @@ impl Redis {
             // Between a half and the whole of it, so that those who began together do not go on together.
             let uneven = self.random.hash_one((number, pause)) % 500;
             let share = 0.5 + f64::from(u32::try_from(uneven).unwrap_or(0)) / 1000.0;
-            sleep(pause.mul_f64(share).min(left)).await;
+            // Between two questions, so that no grant is lost on its way here.
+            let paused = timeout(pause.mul_f64(share).min(left), paused.wait_for(|paused| *paused));
+            if paused.await.is_ok() {
+                return Err(DriverError::Paused);
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -136,6 +144,15 @@ impl Driver for Redis {
     fn update_ttl<'a>(&'a self, resource: &'a str, id: &'a str, ttl: Duration) -> Answer<'a, bool> {
         let ttl = milliseconds(ttl);
         Box::pin(async move { self.run(&script::MOVE, resource, &[&id, &ttl], Again::Lost).await })
+    }
+
+    fn pausing(&self) {
+        self.paused.send_replace(true);
+    }
+
+    fn resume(&mut self) -> Result<(), String> {
+        self.paused.send_replace(false);
+        Ok(())
     }
 
     fn unhealthy(&self) -> Option<String> {
@@ -172,6 +189,6 @@ fn milliseconds(time: Duration) -> u128 {
 
 impl From<Error> for DriverError {
     fn from(error: Error) -> Self {
-        Self(error.to_string())
+        Self::Failed(error.to_string())
     }
 }

@@ -27,6 +27,7 @@ enum Step {
         id: usize,
         ttl: u64,
     },
+    Withdraw,
     Pass(u64),
 }
 
@@ -39,6 +40,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => (0..2_usize, 0..3_usize).prop_map(|(resource, id)| Step::Release { resource, id }),
         1 => (0..2_usize).prop_map(Step::ForceRelease),
         1 => (0..2_usize, 0..3_usize, 1..30_u64).prop_map(|(resource, id, ttl)| Step::UpdateTtl { resource, id, ttl }),
+        1 => Just(Step::Withdraw),
         3 => (1..12_u64).prop_map(Step::Pass),
     ]
 }
@@ -213,6 +215,10 @@ proptest! {
                     granted = model.settle(queued.resource);
                 }
                 Step::GiveUp(_) => {}
+                Step::Withdraw => {
+                    let tickets: Vec<Ticket> = model.queue.drain(..).map(|queued| queued.ticket).collect();
+                    prop_assert_eq!(table.withdraw(), tickets);
+                }
                 Step::Release { resource, id } => {
                     let done = model.drop_all(|held| (held.0, held.1) == (resource, id));
                     prop_assert_eq!(table.release(RESOURCES[resource], IDS[id], now), done);
@@ -277,6 +283,11 @@ proptest! {
                     }
                 }
                 Step::GiveUp(_) | Step::Pass(_) => table.advance(now),
+                Step::Withdraw => {
+                    // Those whose time is over may have gone without a verdict: they are told that they were taken back.
+                    prop_assert!(table.withdraw().into_iter().all(|ticket| waiting.remove(&ticket).is_some()));
+                    prop_assert!(waiting.is_empty());
+                }
                 Step::Release { resource, id } => drop(table.release(RESOURCES[resource], IDS[id], now)),
                 Step::ForceRelease(resource) => drop(table.force_release(RESOURCES[resource], now)),
                 Step::UpdateTtl { resource, id, ttl } => {

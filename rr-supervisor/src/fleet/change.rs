@@ -3,6 +3,7 @@
 
 use super::{
     Fleet,
+    handover::Takeover,
     plugin::{Plugin, Standing},
     replace::{Next, Told},
 };
@@ -45,7 +46,15 @@ impl Fleet {
         } else if self.coming(name).is_some() {
             format!("another process of the plugin {name} is on its way already")
         } else {
-            return self.launch(next, Standing::Coming { told, held: true }, now);
+            let present = self.serving(name).map(|index| self.plugins[index].files());
+            match present.transpose() {
+                Ok(files) => {
+                    let (held, takeover) = (true, Takeover::None);
+                    let standing = Standing::Coming { told, held, takeover };
+                    return self.launch(next, standing, files.unwrap_or_default(), now);
+                }
+                Err(error) => error.to_string(),
+            }
         };
         let _ = told.send(Err(refusal));
     }
@@ -166,11 +175,6 @@ impl Fleet {
 
     /// Replaces a plugin that keeps state by what it is to be.
     pub(crate) fn exchange(&mut self, next: Next, told: Told, now: Instant) {
-        if next.entry.is_single {
-            let text = "it keeps state in its process and cannot be replaced while it serves; restart the server";
-            let _ = told.send(Err(text.into()));
-            return;
-        }
         self.replace(next, told, now);
     }
 

@@ -5,6 +5,7 @@ mod change;
 mod gone;
 mod history;
 mod past;
+mod handover;
 mod plugin;
 mod register;
 mod replace;
@@ -30,12 +31,13 @@ pub(crate) use change::Change;
 use gone::Gone;
 use history::History;
 pub(crate) use history::{Cause, End, Orphan};
+pub(crate) use handover::Handover;
 use nix::unistd::Pid;
 pub(crate) use past::Past;
 use plugin::{Plugin, Standing};
 pub(crate) use replace::{Next, Told};
 pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
-use rr_common::{config::section::Restart, control::v1};
+use rr_common::config::section::Restart;
 use std::{
     os::fd::OwnedFd,
     sync::Arc,
@@ -145,6 +147,7 @@ impl Fleet {
                     .filter(|plugin| plugin.is_serving())
                     .map(|plugin| Member {
                         deaths: self.history.of(&plugin.entry.name),
+                        upgrading: self.coming(&plugin.entry.name).is_some(),
                         ..plugin.member()
                     })
                     .collect(),
@@ -258,16 +261,14 @@ impl Fleet {
             }
             Question::WatchConfig { group, stream } => {
                 let Some(index) = self.find(group) else { return };
+                if self.is_premature(index) {
+                    return self.take_over(index, stream, now);
+                }
                 let plugin = &mut self.plugins[index];
-                let config = plugin.config.to_vec();
-                if let Some(process) = &mut plugin.process
-                    && stream.try_send(Ok(v1::WatchConfigResponse { config })).is_ok()
-                {
-                    process.config = Some(stream);
-                    // One that comes back has started long ago.
-                    if process.returns {
-                        self.started(index, now);
-                    }
+                plugin.give_config(stream);
+                // One that comes back has started long ago.
+                if plugin.process.as_ref().is_some_and(|process| process.returns) {
+                    self.started(index, now);
                 }
             }
             Question::Started { group, error } => {
@@ -277,6 +278,8 @@ impl Fleet {
                     self.plugins[index].refuse(error);
                 } else if !self.plugins[index].is_registered() {
                     self.plugins[index].refuse("it says Started, but has not registered".into());
+                } else if self.is_premature(index) {
+                    self.refuse(index, "it says Started before it was given its configuration");
                 } else {
                     self.started(index, now);
                 }
@@ -295,6 +298,7 @@ impl Fleet {
             // The loop's own.
             Question::Renew(_) => {}
             Question::Left { pid } => self.ended(pid, Exit::Unseen, now),
+            Question::Handover(news) => self.handed_over(news),
             Question::Unheard { pid } => {
                 if let Some(process) = self.find(pid).and_then(|index| self.plugins[index].process.as_ref()) {
                     process.terminate();
@@ -376,7 +380,7 @@ impl Fleet {
             Action::AskStop => self.plugins[index].ask_stop(&self.around, now),
             Action::Kill => {
                 let plugin = &mut self.plugins[index];
-                let late = plugin.lateness();
+                let late = plugin.too_late_for_takeover(self.grace).unwrap_or_else(|| plugin.lateness());
                 if let Some(process) = &mut plugin.process {
                     let name = &plugin.entry.name;
                     tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: {late}");
@@ -422,12 +426,18 @@ impl Fleet {
         match plugin.standing {
             Standing::Serving => {}
             Standing::Coming { .. } | Standing::Held => {
-                return self.came_to_nothing(index, exit, reason);
+                return self.came_to_nothing(index, exit, reason, now);
             }
             Standing::Leaving => {
                 plugin.life.on(Event::Died, now);
                 return self.forget(index);
             }
+        }
+        let handed_over = self.died_over_it(index, now);
+        let plugin = &mut self.plugins[index];
+        if handed_over {
+            plugin.life.on(Event::Died, now);
+            return;
         }
         if fatal {
             // Not wanted any more: the lifecycle then tries nothing again.

@@ -1,6 +1,10 @@
 //! One plugin of the fleet: its life, and what we know of its running process.
 
-use super::{Calls, Cause, Member, State, Surroundings, replace::Told};
+use super::{
+    Calls, Cause, Member, State, Surroundings,
+    handover::{Held, Takeover},
+    replace::Told,
+};
 use crate::{
     control::{self, ConfigStream, Question},
     deadline, metrics,
@@ -59,6 +63,10 @@ pub(super) struct Plugin {
     pub(super) parting: Cause,
     /// What each of its processes may keep for the next one. We only hold it.
     pub(super) state: Option<OwnedFd>,
+    /// Where one of its processes hands over to the next.
+    pub(super) handover: Option<OwnedFd>,
+    /// It is paused for its next generation.
+    pub(super) held: Option<Held>,
     /// Makes log lines of what a custom plugin writes.
     output: Option<JoinHandle<()>>,
 }
@@ -74,6 +82,8 @@ pub(super) enum Standing {
         told: Told,
         /// Ready, it waits for others of the same reload.
         held: bool,
+        /// What it has been given of the serving one's.
+        takeover: Takeover,
     },
     /// It is ready to take the serving one's place, and waits until it shall.
     Held,
@@ -189,6 +199,8 @@ impl Plugin {
             starts: 0,
             parting: Cause::Stop,
             state: None,
+            handover: None,
+            held: None,
             output: None,
         }
     }
@@ -255,6 +267,8 @@ impl Plugin {
         Member {
             name: self.entry.name.clone(),
             state: self.state(),
+            upgrading: false,
+            held: self.held.is_some(),
             on_demand: self.entry.on_demand,
             pid: process.map(|process| process.pid),
             version: process.map(|process| process.version.clone()).unwrap_or_default(),
@@ -281,7 +295,9 @@ impl Plugin {
     /// Starts its process.
     pub(super) fn spawn(&mut self, around: &Surroundings) -> Result<Process, SpawnError> {
         let failed = |error: io::Error| SpawnError::Prepare(error);
-        let state = self.memory_file().map_err(failed)?;
+        let name = self.entry.name.as_str();
+        let state = memory_file(&mut self.state, name, self.entry.keeps_state).map_err(failed)?;
+        let handover = memory_file(&mut self.handover, name, self.entry.is_single).map_err(failed)?;
         let lines = Tail::default();
         let output = self.open_output(lines.clone()).map_err(failed)?;
         let entry = &self.entry;
@@ -314,6 +330,7 @@ impl Plugin {
                 .map(OwnedFd::try_clone)
                 .transpose()
                 .map_err(failed)?,
+            handover,
             output,
         };
         let mut process = Process::new(spawn.run()?);
@@ -331,16 +348,14 @@ impl Plugin {
         Ok(Some(writer))
     }
 
-    /// A copy of its memory file, which the first start makes.
-    fn memory_file(&mut self) -> io::Result<Option<OwnedFd>> {
-        if !self.entry.keeps_state {
-            return Ok(None);
+    /// Gives its process the configuration, by a stream whose end will tell it that we are gone.
+    pub(super) fn give_config(&mut self, stream: ConfigStream) {
+        let config = self.config.to_vec();
+        if let Some(process) = &mut self.process
+            && stream.try_send(Ok(WatchConfigResponse { config })).is_ok()
+        {
+            process.config = Some(stream);
         }
-        let file = match self.state.take() {
-            Some(file) => file,
-            None => memfd_create(self.entry.name.as_str(), MFdFlags::MFD_CLOEXEC)?,
-        };
-        self.state.insert(file).try_clone().map(Some)
     }
 
     /// Tells its process of another configuration. One that has not taken the last one yet reads this one at its next start.
@@ -408,6 +423,18 @@ impl Plugin {
             }
         });
     }
+}
+
+/// A copy of a memory file, which the first start makes, if there is to be one.
+fn memory_file(kept: &mut Option<OwnedFd>, name: &str, wanted: bool) -> io::Result<Option<OwnedFd>> {
+    if !wanted {
+        return Ok(None);
+    }
+    let file = match kept.take() {
+        Some(file) => file,
+        None => memfd_create(name, MFdFlags::MFD_CLOEXEC)?,
+    };
+    kept.insert(file).try_clone().map(Some)
 }
 
 /// The refusal of a process that we have not started under that name.

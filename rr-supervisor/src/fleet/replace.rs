@@ -3,9 +3,13 @@
 //! Both inherit the same listening sockets. The new process starts beside the old one; when it says that it is ready it takes
 //! its place, and the old one is asked to finish what it has begun and go. A new one that dies or does not become ready in time
 //! changes nothing: the old one has been serving all along, and whoever asked is told the reason.
+//!
+//! Where processes keep something for others the new one takes that over from the old one, and calls wait meanwhile:
+//! [`handover`](super::handover). Which of the two it is follows from the plugin.
 
 use super::{
     Cause, Fleet,
+    handover::{Files, Takeover},
     plugin::{Plugin, Standing},
 };
 use crate::{
@@ -48,13 +52,6 @@ impl Fleet {
             let _ = told.send(Err(format!("no such plugin: {name}")));
             return;
         };
-        // Two processes side by side would each hold a part of what they keep for others.
-        if next.entry.is_single {
-            let _ = told.send(Err(format!(
-                "the plugin {name} keeps state in its process and cannot be replaced while it serves; restart the server"
-            )));
-            return;
-        }
         if let Some(binary) = binary {
             if !catalog::is_executable(&binary) {
                 let _ = told.send(Err(format!("{}: no such program", binary.display())));
@@ -76,39 +73,52 @@ impl Fleet {
         })
     }
 
-    /// Starts a plugin's next generation beside the present one.
+    /// Starts a plugin's next generation beside the present one, whose place it takes when it is ready, with what that one keeps.
     pub(crate) fn replace(&mut self, next: Next, told: Told, now: Instant) {
-        let name = next.entry.name.clone();
-        let refusal = if self.stopping {
-            Some("the server is stopping".to_owned())
-        } else if next.entry.attached {
-            Some(format!(
-                "the plugin {name} is started by its service manager: restart it there"
-            ))
-        } else if self.serving(&name).is_none() {
-            Some(format!("no such plugin: {name}"))
-        } else if self.coming(&name).is_some() {
-            Some(format!("another process of the plugin {name} is on its way already"))
-        } else {
-            None
+        let (state, handover) = match self.may_replace(&next.entry) {
+            Ok(files) => files,
+            Err(refusal) => {
+                let _ = told.send(Err(refusal));
+                return;
+            }
         };
-        if let Some(refusal) = refusal {
-            let _ = told.send(Err(refusal));
-            return;
-        }
-        self.launch(next, Standing::Coming { told, held: false }, now);
+        let takeover = match next.entry.is_single {
+            true => Takeover::Awaited,
+            false => Takeover::None,
+        };
+        let held = false;
+        self.launch(next, Standing::Coming { told, held, takeover }, (state, handover), now);
     }
 
-    /// Starts a generation.
-    pub(super) fn launch(&mut self, next: Next, standing: Standing, now: Instant) {
+    /// Starts a generation, with the files of the one before it.
+    pub(super) fn launch(&mut self, next: Next, standing: Standing, files: Files, now: Instant) {
         let name = &next.entry.name;
         tracing::info!(target: "supervisor", plugin = name, program = %next.entry.program, "the next process of the plugin is on its way");
         let life = Lifecycle::new(self.restart.clone(), next.patience);
         let mut plugin = Plugin::new(next.entry, next.config, life);
         plugin.place = next.place;
+        (plugin.state, plugin.handover) = files;
         plugin.standing = standing;
         self.plugins.push(plugin);
         self.tell(self.plugins.len() - 1, Event::Start, now);
+    }
+
+    /// The files that a plugin's next generation gets from the present one, or why there can be none now.
+    fn may_replace(&self, next: &Entry) -> Result<Files, String> {
+        let name = &next.name;
+        if self.stopping {
+            return Err("the server is stopping".to_owned());
+        }
+        if next.attached {
+            return Err(format!(
+                "the plugin {name} is started by its service manager: restart it there"
+            ));
+        }
+        let index = self.serving(name).ok_or_else(|| format!("no such plugin: {name}"))?;
+        if self.coming(name).is_some() || self.is_held(index) {
+            return Err(format!("another process of the plugin {name} is on its way already"));
+        }
+        self.plugins[index].files().map_err(|error| error.to_string())
     }
 
     /// A coming generation is ready: it takes its place, if it is one.
@@ -142,6 +152,7 @@ impl Fleet {
                 false => Cause::Reload,
             };
             self.plugins[index].substitute = None;
+            self.release(index);
             self.tell(index, Event::Stop(now + self.grace), now);
             self.forget(index);
         }
@@ -149,12 +160,12 @@ impl Fleet {
     }
 
     /// A coming generation has ended: the present one stays.
-    pub(super) fn came_to_nothing(&mut self, index: usize, exit: Exit, reason: String) {
+    pub(super) fn came_to_nothing(&mut self, index: usize, exit: Exit, reason: String, now: Instant) {
         let plugin = self.plugins.remove(index);
         let name = &plugin.entry.name;
         tracing::error!(target: "supervisor", plugin = name, exit = %exit, "the next process of the plugin cannot start, the present one serves on: {reason}");
         if let Standing::Coming { told, .. } = plugin.standing {
-            let _ = told.send(Err(reason));
+            self.go_on(&plugin.entry.name, told, reason, now);
         }
     }
 
@@ -169,6 +180,8 @@ impl Fleet {
     /// The stop begins: what comes is not wanted any more.
     pub(super) fn call_off(&mut self) {
         for plugin in &mut self.plugins {
+            // Whoever still waits for a process that goes on hears of the end.
+            plugin.held = None;
             if let Some(told) = plugin.standing.settle(Standing::Leaving) {
                 let _ = told.send(Err("the server is stopping".into()));
             } else if matches!(plugin.standing, Standing::Held) {

@@ -26,6 +26,10 @@ pub(crate) struct Member {
     pub name: String,
     /// Where in its life it is.
     pub state: State,
+    /// Another process is to take its place.
+    pub upgrading: bool,
+    /// It hands over to that process: calls wait.
+    pub held: bool,
     /// Started by the first call only.
     pub on_demand: bool,
     /// Its process, if there is one.

@@ -5,7 +5,7 @@ use super::{
     intake::{Fate, Intake, Read, Take},
     lease::Patience,
     outlet::Outlet,
-    plugin::Plugin,
+    plugin::{Full, Plugin},
     route::Goal,
 };
 use crate::renew::baggage::Parcel;
@@ -59,6 +59,8 @@ pub(super) struct Caller {
     pub(super) sequence: u32,
     pub(super) codec_bit: u8,
     pub(super) method: Method,
+    /// How often a process has given the call back.
+    pub(super) given_back: u16,
 }
 
 /// A method's name; those of usual length need no allocation.
@@ -219,6 +221,7 @@ impl Client {
             sequence: message.sequence,
             codec_bit: message.codec_bit(),
             method: Method::from_slice(message.name(frame)),
+            given_back: 0,
         }
     }
 
@@ -286,8 +289,8 @@ impl Caller {
 struct Calls {
     gateway: Rc<Gateway>,
     client: Rc<Client>,
-    /// The plugin that has to read before the next call is taken.
-    full: Option<Rc<Outlet>>,
+    /// What has to take something before the next call is taken.
+    full: Option<Full>,
     /// Where the last call went, and its prefix.
     goes_to: Option<(Rc<Plugin>, Method)>,
 }
@@ -325,8 +328,8 @@ impl Take for Calls {
             }
         };
         let goal = self.gateway.route(method);
-        if let Some(outlet) = goal.full() {
-            self.full = Some(outlet);
+        if let Some(full) = goal.full() {
+            self.full = Some(full);
             return Fate::Later;
         }
         self.count(method, &goal);

@@ -10,6 +10,7 @@ use super::{
     lease::Page,
     load::{LARGE, Load},
     outlet::Outlet,
+    plugin::Plugin,
 };
 use rr_common::{
     frame::flag,
@@ -58,8 +59,8 @@ struct Call {
 
 #[derive(Debug)]
 enum Held {
-    /// A call.
-    Caller(Caller),
+    /// A call, with its place among all of the plugin's.
+    Caller(Caller, u64),
     /// A connection, with its slot in the page.
     Client(Rc<Client>, u32),
 }
@@ -96,12 +97,12 @@ impl Link {
     }
 
     /// Makes a call ours; the frame then goes out as it stands.
-    pub(super) fn forward(&self, caller: Caller, frame: &mut [u8]) -> Fate {
+    pub(super) fn forward(&self, caller: Caller, arrival: u64, frame: &mut [u8]) -> Fate {
         if self.calls.borrow().len() >= IN_FLIGHT {
             caller.refuse("rpc: too many calls wait for the plugin");
             return Fate::Done;
         }
-        wire::renumber(frame, self.enter(Held::Caller(caller)));
+        wire::renumber(frame, self.enter(Held::Caller(caller, arrival)));
         Fate::To(Rc::clone(&self.outlet))
     }
 
@@ -169,18 +170,18 @@ impl Link {
         }
     }
 
-    /// The plugin gives a connection back.
-    fn returned(&self, sequence: u32) {
+    /// The plugin gives a connection back. A call that goes on has this place among all of the plugin's.
+    fn returned(&self, sequence: u32, arrival: u64) {
         let lease = self.get(sequence, |held| match held {
             Held::Client(client, slot) => Some((Rc::clone(client), *slot)),
-            Held::Caller(_) => None,
+            Held::Caller(..) => None,
         });
         let Some((client, slot)) = lease else { return };
         let goes_on = self.settle(&client, slot, false);
         let mut calls = self.calls.borrow_mut();
         match (goes_on, calls.get_mut(place(sequence))) {
             // The answer will come with the same number.
-            (Some(caller), Some(call)) => call.held = Held::Caller(caller),
+            (Some(caller), Some(call)) => call.held = Held::Caller(caller, arrival),
             _ => drop(calls.remove(place(sequence))),
         }
     }
@@ -246,7 +247,7 @@ impl Link {
     pub(super) fn hung_up(&self, client: &Client) {
         let mut words = Vec::new();
         for (place, call) in &*self.calls.borrow() {
-            if let Held::Caller(caller) = &call.held
+            if let Held::Caller(caller, _) = &call.held
                 && std::ptr::eq(&*caller.client, client)
             {
                 wire::hang_up(&mut words, number(place, call.generation));
@@ -255,11 +256,17 @@ impl Link {
         self.outlet.send(&words);
     }
 
-    /// Brings answers to their callers until the connection ends; the calls that are left then get this text.
-    pub(super) async fn serve(self: Rc<Self>, gateway: &Gateway, text: &str) {
+    /// Brings answers to their callers until the connection ends; the calls that are left then get an error. What the process gives
+    /// back goes to the plugin, which asks the next one.
+    pub(super) async fn serve(self: Rc<Self>, gateway: Rc<Gateway>, plugin: Rc<Plugin>) {
         let mut intake = Intake::new(Rc::clone(&gateway.load));
-        let mut take = Answers(Rc::clone(&self), Rc::clone(&gateway.load));
-        let end = poll_fn(|cx| self.poll(gateway, &mut intake, &mut take, cx)).await;
+        let text = format!("rpc: the plugin {} has ended before it answered", plugin.name);
+        let mut take = Answers {
+            link: Rc::clone(&self),
+            load: Rc::clone(&gateway.load),
+            plugin: Rc::clone(&plugin),
+        };
+        let end = poll_fn(|cx| self.poll(&gateway, &mut intake, &mut take, cx)).await;
         // Its process lives on then, and still reads from the connections that it has.
         let untold = matches!(&end, Err(error) if error.kind() == io::ErrorKind::InvalidData);
         if let Err(error) = end
@@ -267,18 +274,20 @@ impl Link {
         {
             tracing::error!(target: "rpc", "a plugin's answer cannot be read: {error}");
         }
+        // First of all no call comes here any more: nobody would answer it.
+        plugin.forget(&self);
         self.outlet.fail();
         let left = std::mem::take(&mut *self.calls.borrow_mut());
         for (_, call) in left {
             match call.held {
-                Held::Caller(caller) => caller.refuse(text),
+                Held::Caller(caller, _) => caller.refuse(&text),
                 Held::Client(client, _) if untold => {
                     client.outlet.fail();
                     self.one_back();
                 }
                 Held::Client(client, slot) => {
                     if let Some(caller) = self.settle(&client, slot, true) {
-                        caller.refuse(text);
+                        caller.refuse(&text);
                     }
                 }
             }
@@ -315,11 +324,11 @@ impl Link {
             .flatten()
     }
 
-    /// The caller of the call with this number, which is answered now.
-    fn take(&self, sequence: u32) -> Option<Caller> {
-        self.get(sequence, |held| matches!(held, Held::Caller(_)).then_some(()))?;
+    /// The caller of the call with this number, which is answered now, and the call's place among all.
+    fn take(&self, sequence: u32) -> Option<(Caller, u64)> {
+        self.get(sequence, |held| matches!(held, Held::Caller(..)).then_some(()))?;
         match self.calls.borrow_mut().remove(place(sequence)).held {
-            Held::Caller(caller) => Some(caller),
+            Held::Caller(caller, arrival) => Some((caller, arrival)),
             Held::Client(..) => None,
         }
     }
@@ -337,23 +346,31 @@ fn place(sequence: u32) -> usize {
 
 /// Takes the answers of a plugin.
 #[derive(Debug)]
-struct Answers(Rc<Link>, Rc<Load>);
+struct Answers {
+    link: Rc<Link>,
+    load: Rc<Load>,
+    plugin: Rc<Plugin>,
+}
 
 impl Take for Answers {
     fn whole(&mut self, frame: &mut [u8], message: Message) -> Fate {
         if message.name(frame) == BACK {
-            self.0.returned(message.sequence);
+            self.link.returned(message.sequence, self.plugin.arrives());
             return Fate::Done;
         }
-        let Some(caller) = self.0.take(message.sequence) else {
+        let Some((caller, arrival)) = self.link.take(message.sequence) else {
             return Fate::Done;
         };
         if message.body() > message.total {
             caller.refuse("rpc: the plugin's answer is ill-formed");
             return Fate::Done;
         }
+        if message.is_again() {
+            self.plugin.ask_next(caller, arrival, frame);
+            return Fate::Done;
+        }
         let outlet = &caller.client.outlet;
-        let most = if self.1.is_heavy() { LARGE } else { UNREAD };
+        let most = if self.load.is_heavy() { LARGE } else { UNREAD };
         if outlet.len() + frame.len() > most {
             caller.refuse("rpc: the answer is dropped, because earlier ones have not been read");
             return Fate::Done;
@@ -364,7 +381,7 @@ impl Take for Answers {
     }
 
     fn refuse(&mut self, _: &[u8], message: Message, text: &str) {
-        if let Some(caller) = self.0.take(message.sequence) {
+        if let Some((caller, _)) = self.link.take(message.sequence) {
             caller.refuse(text);
         }
     }

@@ -4,7 +4,7 @@
 //! - [`client`]: one of them: its calls, in order
 //! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out; [`load`]: how much waits in all of them
 //! - [`route`]: from a method's name to whoever answers it
-//! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process
+//! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process; [`waiting`]: calls that wait for one
 //! - [`lease`]: a client's connection in the hands of a plugin
 //! - [`rest`]: all clients rest, and are handed to the next program
 //! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first;
@@ -29,6 +29,7 @@ mod rest;
 mod route;
 mod rpc;
 mod services;
+mod waiting;
 
 pub(crate) use accept::{Before, Doors, open};
 pub(crate) use local::{Answer, Local, Locals};

@@ -6,6 +6,7 @@ use super::{
     intake::Fate,
     link::Link,
     outlet::Outlet,
+    waiting::{PATIENCE, Queue, Waiting},
 };
 use crate::{
     control::Question,
@@ -15,34 +16,31 @@ use rr_common::{
     control::{MAX_MESSAGE, v1},
     rpc::{
         Quiet,
-        wire::{self, Message},
+        wire::{self, Look, Message},
     },
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     io,
     path::Path,
     rc::Rc,
+    task::Waker,
     time::{Duration, Instant},
 };
 use tokio::{
     net::UnixStream,
     sync::Notify,
+    task::{JoinHandle, spawn_local},
     time::{sleep, sleep_until},
 };
 use tonic::transport::Channel;
 use v1::plugin_client::PluginClient;
 
-/// The longest that a call waits for its plugin.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Calls, and their bytes, that wait for one plugin.
-const WAITING: usize = 1024;
-const WAITING_BYTES: usize = wire::MAX_FRAME;
-
 /// The wait before a process that should run, but does not let us in, is tried again.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// One that is never paused gives nothing back; of one that does all the time, no call goes round for ever.
+const MOST_GIVEN_BACK: u16 = 10_000;
 
 /// One plugin.
 #[derive(Debug)]
@@ -50,10 +48,45 @@ pub(super) struct Plugin {
     pub(super) name: String,
     way: RefCell<Way>,
     outlook: Cell<Outlook>,
-    waiting: RefCell<VecDeque<Waiting>>,
-    waiting_bytes: Cell<usize>,
+    waiting: RefCell<Queue>,
+    /// Calls that have arrived.
+    arrivals: Cell<u64>,
     /// A call waits that was not waiting before.
     more: Notify,
+    /// Clients whose next call has no room until its process has been replaced.
+    held_up: RefCell<Vec<Waker>>,
+}
+
+/// What has to take something before a client's next call is taken on.
+#[derive(Clone, Debug)]
+pub(super) enum Full {
+    /// The process has to read.
+    Outlet(Rc<Outlet>),
+    /// The plugin is being replaced, and much waits already.
+    Held(Rc<Plugin>),
+}
+
+impl Full {
+    /// Whether it still has to.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Outlet(outlet) => outlet.is_full(),
+            Self::Held(plugin) => plugin.is_held() && plugin.waiting.borrow().is_filled(),
+        }
+    }
+
+    /// Wakes this task when it has.
+    pub(super) fn wait(&self, waker: &Waker) {
+        match self {
+            Self::Outlet(outlet) => outlet.wait(waker),
+            Self::Held(plugin) => {
+                let mut waiting = plugin.held_up.borrow_mut();
+                if !waiting.iter().any(|known| known.will_wake(waker)) {
+                    waiting.push(waker.clone());
+                }
+            }
+        }
+    }
 }
 
 /// How its methods are called now.
@@ -72,19 +105,19 @@ enum Way {
 enum Outlook {
     /// It will come, or is about to.
     Coming(State),
+    /// Its process is being replaced: calls wait, however long that takes.
+    Held,
     /// It comes when it is woken.
     Asleep,
     /// It will not come.
     Gone(State),
 }
 
-/// A call that waits for the plugin.
+/// A connection to a process, and the task that brings its answers.
 #[derive(Debug)]
-struct Waiting {
-    caller: Caller,
-    frame: Vec<u8>,
-    message: Message,
-    until: Instant,
+struct Line {
+    calls: Calls,
+    served: JoinHandle<()>,
 }
 
 impl Outlook {
@@ -93,6 +126,7 @@ impl Outlook {
             return Self::Gone(State::Down);
         };
         match member.state {
+            _ if member.held && !stopping => Self::Held,
             State::Failed | State::Stopping => Self::Gone(member.state),
             State::Down if stopping => Self::Gone(State::Down),
             State::Down if member.on_demand => Self::Asleep,
@@ -102,6 +136,7 @@ impl Outlook {
 
     fn text(self, plugin: &str) -> String {
         let state = match self {
+            Self::Held => "is being replaced",
             Self::Asleep | Self::Coming(State::Down | State::Starting) => "is starting",
             Self::Coming(State::Restarting) => "is restarting",
             Self::Coming(_) => "does not answer",
@@ -119,31 +154,76 @@ impl Plugin {
             way: RefCell::new(Way::None),
             outlook: Cell::new(Outlook::Coming(State::Down)),
             waiting: RefCell::default(),
-            waiting_bytes: Cell::default(),
+            arrivals: Cell::default(),
             more: Notify::new(),
+            held_up: RefCell::default(),
         }
     }
 
-    /// The plugin's connection, if it has to read before it is given more.
-    pub(super) fn full(&self) -> Option<Rc<Outlet>> {
-        match &*self.way.borrow() {
-            Way::Frames(link) if link.outlet.is_full() => Some(Rc::clone(&link.outlet)),
-            _ => None,
-        }
+    /// What has to take something before the next call is taken on.
+    pub(super) fn full(self: &Rc<Self>) -> Option<Full> {
+        let full = match &*self.way.borrow() {
+            _ if self.is_held() => Full::Held(Rc::clone(self)),
+            Way::Frames(link) => Full::Outlet(Rc::clone(&link.outlet)),
+            _ => return None,
+        };
+        full.is_full().then_some(full)
     }
 
     /// Takes a call.
     pub(super) fn call(self: &Rc<Self>, gateway: &Gateway, caller: Caller, frame: &mut [u8], message: Message) -> Fate {
+        let arrival = self.arrives();
+        if self.is_held() {
+            self.queue(caller, arrival, frame.to_vec(), message);
+            return Fate::Done;
+        }
+        self.pass_on(gateway, caller, arrival, frame, message)
+    }
+
+    /// The next place among all calls.
+    pub(super) fn arrives(&self) -> u64 {
+        let arrival = self.arrivals.get() + 1;
+        self.arrivals.set(arrival);
+        arrival
+    }
+
+    /// Takes a call that the process gives back, since it is about to be replaced.
+    pub(super) fn ask_next(&self, mut caller: Caller, arrival: u64, frame: &mut [u8]) {
+        caller.given_back += 1;
+        if caller.given_back > MOST_GIVEN_BACK {
+            return caller.refuse(&format!("rpc: the plugin {} does not take the call", self.name));
+        }
+        wire::make_call(frame);
+        match wire::look(frame) {
+            Ok(Look::Whole(message)) => self.queue(caller, arrival, frame.to_vec(), message),
+            _ => caller.refuse("rpc: the plugin's answer is ill-formed"),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.outlook.get() == Outlook::Held
+    }
+
+    fn pass_on(
+        self: &Rc<Self>,
+        gateway: &Gateway,
+        caller: Caller,
+        arrival: u64,
+        frame: &mut [u8],
+        message: Message,
+    ) -> Fate {
         let way = self.way.borrow().clone();
         match way {
-            Way::Frames(link) => return link.forward(caller, frame),
-            Way::Unary(channel) => drop(tokio::task::spawn_local(unary(
+            Way::Frames(link) => return link.forward(caller, arrival, frame),
+            Way::Unary(channel) => drop(spawn_local(unary(
+                Rc::clone(self),
                 channel,
                 caller,
+                arrival,
                 frame.to_vec(),
                 message,
             ))),
-            Way::None => self.wait(gateway, caller, frame, message),
+            Way::None => self.wait(gateway, caller, arrival, frame, message),
         }
         Fate::Done
     }
@@ -162,14 +242,12 @@ impl Plugin {
         }
     }
 
-    fn wait(&self, gateway: &Gateway, caller: Caller, frame: &[u8], message: Message) {
+    fn wait(&self, gateway: &Gateway, caller: Caller, arrival: u64, frame: &[u8], message: Message) {
         let outlook = self.outlook.get();
         if let Outlook::Gone(_) = outlook {
             return caller.refuse(&outlook.text(&self.name));
         }
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= WAITING || self.waiting_bytes.get() + frame.len() > WAITING_BYTES {
-            drop(waiting);
+        if !self.waiting.borrow().has_room(frame.len()) {
             return caller.refuse(&format!("{}, and too many calls wait for it", outlook.text(&self.name)));
         }
         if outlook == Outlook::Asleep {
@@ -179,20 +257,24 @@ impl Plugin {
                 self.outlook.set(Outlook::Coming(State::Starting));
             }
         }
-        self.waiting_bytes.set(self.waiting_bytes.get() + frame.len());
-        waiting.push_back(Waiting {
+        self.queue(caller, arrival, frame.to_vec(), message);
+    }
+
+    fn queue(&self, caller: Caller, arrival: u64, frame: Vec<u8>, message: Message) {
+        let waiting = Waiting {
             caller,
-            frame: frame.to_vec(),
+            frame,
             message,
             until: Instant::now() + PATIENCE,
-        });
+        };
+        self.waiting.borrow_mut().add(arrival, waiting);
         self.more.notify_one();
     }
 
     /// Lends a connection to it, all of whose calls have this prefix; false if it takes none now.
     pub(super) fn lend(&self, client: &Rc<Client>, prefix: &[u8]) -> bool {
         match &*self.way.borrow() {
-            Way::Frames(link) => link.lend(client, prefix),
+            Way::Frames(link) if !self.is_held() => link.lend(client, prefix),
             _ => false,
         }
     }
@@ -206,8 +288,10 @@ impl Plugin {
         }
     }
 
-    /// Follows the plugin's life, and keeps the way to it open.
+    /// Follows the plugin's life, and keeps the way to it open. When its process is replaced the line to the old one is served on,
+    /// to its end.
     pub(super) async fn keep(self: Rc<Self>, gateway: Rc<Gateway>, mut roster: RosterWatch) {
+        let mut line: Option<Line> = None;
         let mut lost: Option<(Calls, Instant)> = None;
         loop {
             let mut retry = false;
@@ -216,32 +300,41 @@ impl Plugin {
                 self.look(&roster)
             };
             match next {
+                Some(Target::Socket(calls)) if line.as_ref().is_some_and(|line| line.calls == calls) => {}
                 Some(Target::Socket(calls)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &calls)) => {
                     retry = true
                 }
                 Some(Target::Socket(calls)) => match connect(&calls.path).await {
                     Ok(stream) => {
                         let link = Link::new(stream, &gateway.load, calls.leases);
-                        self.open(&gateway, Way::Frames(Rc::clone(&link)));
-                        let text = format!("rpc: the plugin {} has ended before it answered", self.name);
-                        let closed = link.serve(&gateway, &text);
-                        closed.await;
-                        *self.way.borrow_mut() = Way::None;
-                        // Most likely the process is ending, and the next picture says so.
-                        lost = Some((calls, Instant::now()));
+                        let serving = Rc::clone(&link).serve(Rc::clone(&gateway), Rc::clone(&self));
+                        *self.way.borrow_mut() = Way::Frames(link);
+                        line = Some(Line {
+                            calls,
+                            served: spawn_local(serving),
+                        });
+                        // The picture may have changed meanwhile.
                         continue;
                     }
                     Err(_) => retry = true,
                 },
-                Some(Target::Channel(channel)) => self.open(&gateway, Way::Unary(channel)),
-                None => *self.way.borrow_mut() = Way::None,
+                Some(Target::Channel(channel)) => *self.way.borrow_mut() = Way::Unary(channel),
+                None if line.is_none() => *self.way.borrow_mut() = Way::None,
+                None => {}
             }
+            self.go_on(&gateway);
             if self.give_up(Instant::now()) && roster.has_changed().is_err() {
                 return;
             }
-            let first = self.waiting.borrow().front().map(|waiting| waiting.until);
+            let first = self.waiting.borrow().first_until().filter(|_| !self.is_held());
             tokio::select! {
                 changed = roster.changed() => if changed.is_err() { return },
+                () = ended(line.as_mut()) => {
+                    if let Some(Line { calls, .. }) = line.take() {
+                        // Most likely the process is ending, and the next picture says so.
+                        lost = Some((calls, Instant::now()));
+                    }
+                }
                 () = sleep(RETRY), if retry => {}
                 () = until(first) => {}
                 () = self.more.notified() => {}
@@ -249,10 +342,24 @@ impl Plugin {
         }
     }
 
+    /// A link has ended.
+    pub(super) fn forget(&self, link: &Rc<Link>) {
+        let mut way = self.way.borrow_mut();
+        if matches!(&*way, Way::Frames(present) if Rc::ptr_eq(present, link)) {
+            *way = Way::None;
+        }
+    }
+
     /// Takes the picture in; says how the plugin can be reached.
-    fn look(&self, roster: &Roster) -> Option<Target> {
+    fn look(self: &Rc<Self>, roster: &Roster) -> Option<Target> {
         let member = roster.get(&self.name);
+        let was_held = self.is_held();
         self.outlook.set(Outlook::of(member, roster.stopping));
+        if self.is_held() && !was_held {
+            // What is lent would go on asking the process that is paused.
+            let plugin = Rc::clone(self);
+            spawn_local(async move { plugin.take_back().await });
+        }
         let member = member.filter(|member| matches!(member.state, State::Running | State::Stopping))?;
         match &member.calls {
             Some(calls) => Some(Target::Socket(calls.clone())),
@@ -260,20 +367,25 @@ impl Plugin {
         }
     }
 
-    /// There is a way: what waited goes first.
-    fn open(self: &Rc<Self>, gateway: &Gateway, way: Way) {
-        *self.way.borrow_mut() = way;
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        self.waiting_bytes.set(0);
-        for Waiting {
-            caller,
-            mut frame,
-            message,
-            ..
-        } in waiting
-        {
+    /// If there is a way, what has waited takes it.
+    fn go_on(self: &Rc<Self>, gateway: &Gateway) {
+        if self.is_held() {
+            return;
+        }
+        self.held_up.borrow_mut().drain(..).for_each(Waker::wake);
+        if self.waiting.borrow().is_empty() || matches!(*self.way.borrow(), Way::None) {
+            return;
+        }
+        let waiting = self.waiting.borrow_mut().take_all();
+        for (arrival, waiting) in waiting {
+            let Waiting {
+                caller,
+                mut frame,
+                message,
+                ..
+            } = waiting;
             let client = Rc::clone(&caller.client);
-            if let Fate::To(outlet) = self.call(gateway, caller, &mut frame, message) {
+            if let Fate::To(outlet) = self.pass_on(gateway, caller, arrival, &mut frame, message) {
                 outlet.send(&frame);
             }
             if client.has_hung_up() {
@@ -286,12 +398,11 @@ impl Plugin {
     fn give_up(&self, now: Instant) -> bool {
         let outlook = self.outlook.get();
         let hopeless = matches!(outlook, Outlook::Gone(_)) && matches!(*self.way.borrow(), Way::None);
-        let mut waiting = self.waiting.borrow_mut();
-        while waiting.front().is_some_and(|first| hopeless || first.until <= now) {
-            if let Some(first) = waiting.pop_front() {
-                self.waiting_bytes.set(self.waiting_bytes.get() - first.frame.len());
-                first.caller.refuse(&outlook.text(&self.name));
-            }
+        let late = |waiting: &Waiting| hopeless || waiting.until <= now;
+        while !self.is_held()
+            && let Some(first) = self.waiting.borrow_mut().take_first_if(late)
+        {
+            first.caller.refuse(&outlook.text(&self.name));
         }
         hopeless
     }
@@ -312,6 +423,14 @@ async fn connect(path: &Path) -> io::Result<Quiet> {
     Quiet::unix(UnixStream::connect(path).await?)
 }
 
+async fn ended(line: Option<&mut Line>) {
+    match line {
+        // However it has ended.
+        Some(line) => drop((&mut line.served).await),
+        None => std::future::pending().await,
+    }
+}
+
 async fn until(end: Option<Instant>) {
     match end {
         Some(end) => sleep_until(end.into()).await,
@@ -320,7 +439,7 @@ async fn until(end: Option<Instant>) {
 }
 
 /// One call over the control contract.
-async fn unary(channel: Channel, caller: Caller, frame: Vec<u8>, message: Message) {
+async fn unary(plugin: Rc<Plugin>, channel: Channel, caller: Caller, arrival: u64, frame: Vec<u8>, message: Message) {
     let whole = String::from_utf8_lossy(message.name(&frame)).into_owned();
     let method = wire::split(&whole).map_or("", |(_, method)| method).to_owned();
     let mut client = PluginClient::new(channel)
@@ -335,6 +454,9 @@ async fn unary(channel: Channel, caller: Caller, frame: Vec<u8>, message: Messag
         Ok(answer) => caller.answer(&answer.into_inner().body),
         Err(status) if status.code() == tonic::Code::Unimplemented => {
             caller.refuse(&format!("rpc: can't find method {whole}"));
+        }
+        Err(status) if status.code() == tonic::Code::Aborted && plugin.is_held() => {
+            plugin.queue(caller, arrival, frame, message);
         }
         Err(status) => caller.refuse(status.message()),
     }

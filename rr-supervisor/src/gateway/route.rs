@@ -5,8 +5,7 @@ use super::{
     client::{Caller, Client},
     intake::{Fate, SHARED},
     load::Load,
-    outlet::Outlet,
-    plugin::Plugin,
+    plugin::{Full, Plugin},
     rest::Clients,
 };
 use crate::{
@@ -57,8 +56,8 @@ pub(super) enum Goal {
 }
 
 impl Goal {
-    /// The connection that has to be read from before this one is given more.
-    pub(super) fn full(&self) -> Option<Rc<Outlet>> {
+    /// What has to take something before this one is given more.
+    pub(super) fn full(&self) -> Option<Full> {
         match self {
             Self::Plugin(plugin) => plugin.full(),
             _ => None,

@@ -76,7 +76,7 @@ pub(crate) struct Reload {
 pub(crate) struct Process {
     /// The plugin's name, or `supervisor`.
     pub name: String,
-    /// Where in its life it is: down, starting, running, restarting, stopping, failed.
+    /// Where in its life it is: down, starting, running, upgrading, restarting, stopping, failed.
     pub state: String,
     /// Its process, if there is one.
     pub pid: Option<u32>,
@@ -290,7 +290,10 @@ async fn look(member: &Member, past: &Past) -> Seen {
     let pid = member.pid.and_then(|pid| u32::try_from(pid.as_raw()).ok());
     seen.process = Process {
         name: name.clone(),
-        state: member.state.text().into(),
+        state: match member.upgrading && member.state == State::Running {
+            true => "upgrading".into(),
+            false => member.state.text().into(),
+        },
         pid,
         version: member.version.clone(),
         uptime_seconds: member.since.and_then(age),

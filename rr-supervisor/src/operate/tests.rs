@@ -53,6 +53,14 @@ impl plugin_server::Plugin for StandIn {
         Err(Status::unimplemented(""))
     }
 
+    async fn pause(&self, _: Request<v1::PauseRequest>) -> Answer<v1::PauseResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn resume(&self, _: Request<v1::ResumeRequest>) -> Answer<v1::ResumeResponse> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn call(&self, request: Request<v1::CallRequest>) -> Answer<v1::CallResponse> {
         assert_eq!(request.get_ref().method, "Stat");
         let stat = Stat {
@@ -149,6 +157,8 @@ fn absent(name: &str, state: State) -> Member {
     Member {
         name: name.into(),
         state,
+        upgrading: false,
+        held: false,
         on_demand: false,
         pid: None,
         version: "1".into(),

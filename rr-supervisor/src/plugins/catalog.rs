@@ -45,7 +45,7 @@ pub(crate) struct Entry {
     pub keeps_state: bool,
     /// Started by somebody else; it comes by its registration.
     pub attached: bool,
-    /// What it keeps in its process must not be lost: never two of them side by side.
+    /// What it keeps in its process must not be lost: never two of them side by side, one hands over to the next.
     pub is_single: bool,
     /// What is executed.
     pub program: Program,

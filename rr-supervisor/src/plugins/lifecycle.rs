@@ -163,6 +163,15 @@ impl Lifecycle {
         self.restart = restart;
     }
 
+    /// A process that is not ready yet must be by then, if not sooner.
+    pub(crate) fn hurry(&mut self, until: Instant) {
+        if let Actual::Up { ready_by } = &mut self.actual
+            && self.ready.is_none()
+        {
+            *ready_by = until.min(*ready_by);
+        }
+    }
+
     /// How long a process may take to be ready.
     pub(crate) fn patience(&self) -> Duration {
         self.patience

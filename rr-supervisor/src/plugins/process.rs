@@ -49,6 +49,8 @@ pub(crate) struct Spawn<'a> {
     pub state: Option<OwnedFd>,
     /// What its requests wait for while changed files are dealt with.
     pub watch: Option<OwnedFd>,
+    /// The file in which it hands over to the process after it, and finds what the one before has.
+    pub handover: Option<OwnedFd>,
     /// Its stdout and stderr, if they are not ours.
     pub output: Option<OwnedFd>,
     /// `cgroup.procs` of the control group that limits it.
@@ -142,6 +144,7 @@ impl Spawn<'_> {
             .env("RR_LISTEN_FDS", self.sockets.len().to_string())
             .env_remove("RR_STATE_FD")
             .env_remove("RR_WATCH_FD")
+            .env_remove("RR_HANDOVER_FD")
             // A server that is itself a service must not find its plugins among what its own services leave behind.
             .env_remove(crate::service::MARK)
             .env_remove("LISTEN_FDS")
@@ -161,6 +164,9 @@ impl Spawn<'_> {
         }
         if let Some(watch) = self.watch {
             number("RR_WATCH_FD", watch);
+        }
+        if let Some(handover) = self.handover {
+            number("RR_HANDOVER_FD", handover);
         }
         let numbered = (FIRST_FD..).zip(passed);
         let mappings = numbered

@@ -53,6 +53,14 @@ impl plugin_server::Plugin for Custom {
         Ok(Response::new(v1::DrainResponse {}))
     }
 
+    async fn pause(&self, _: Request<v1::PauseRequest>) -> Answer<v1::PauseResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn resume(&self, _: Request<v1::ResumeRequest>) -> Answer<v1::ResumeResponse> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn stop(&self, _: Request<v1::StopRequest>) -> Answer<v1::StopResponse> {
         println!("asked to stop");
         if !self.hang {

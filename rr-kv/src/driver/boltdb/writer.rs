@@ -29,9 +29,10 @@ type Answer = Box<dyn FnOnce() + Send>;
 /// The way to the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: SyncSender<Job>,
+    /// None once it is closed.
+    jobs: Option<SyncSender<Job>>,
     store: Arc<Store>,
-    ended: oneshot::Receiver<()>,
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Writer {
@@ -46,7 +47,11 @@ impl Writer {
             // Nobody waits if the process ends without a stop.
             let _ = end.send(());
         })?;
-        Ok(Self { jobs, store, ended })
+        Ok(Self {
+            jobs: Some(jobs),
+            store,
+            ended: Some(ended),
+        })
     }
 
     /// Makes a change and waits until it is on the disk.
@@ -60,10 +65,13 @@ impl Writer {
             // Whoever asked may have gone.
             Ok(Box::new(move || drop(tell.send(result))))
         });
-        match self.jobs.try_send(job) {
+        let Some(jobs) = &self.jobs else {
+            return Err(self.store.failed());
+        };
+        match jobs.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job)) => {
-                let jobs = self.jobs.clone();
+                let jobs = jobs.clone();
                 // If the thread has ended, the job goes without an answer.
                 let _ = spawn_blocking(move || jobs.send(job)).await;
             }
@@ -74,9 +82,16 @@ impl Writer {
     }
 
     /// Ends the thread after what it has to do, and closes the file.
-    pub(super) async fn close(self) {
-        drop(self.jobs);
-        let _ = self.ended.await;
+    pub(super) async fn close(&mut self) {
+        self.jobs = None;
+        if let Some(ended) = self.ended.take() {
+            let _ = ended.await;
+        }
+    }
+
+    /// Whether it has been closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.jobs.is_none()
     }
 }
 

@@ -189,6 +189,30 @@ impl Store {
         Ok(())
     }
 
+    /// As [`Store::set`], for a key that another process has had: it was `read` there lately, or not.
+    pub(super) fn put(&mut self, item: &Item<'_>, read: bool, clock: &mut Clock) -> Outcome<()> {
+        self.set(item, clock)?;
+        if read && let Some(number) = self.find(item.key, self.hash(item.key)) {
+            self.slots[number as usize].key |= READ;
+        }
+        Ok(())
+    }
+
+    /// All items in the order in which the hand comes to them, each with whether it was read since it last did.
+    pub(super) fn items(&self) -> impl Iterator<Item = (Item<'_>, bool)> {
+        let (before, after) = self.slots.split_at(self.hand.min(self.slots.len()));
+        let taken = after.iter().chain(before).filter(|slot| slot.key != VACANT);
+        taken.filter_map(|slot| {
+            let key = slot.data.get(..slot.key_length())?;
+            let item = Item {
+                key: std::str::from_utf8(key).ok()?,
+                value: slot.value(),
+                expiry: slot.expiry(),
+            };
+            Some((item, slot.key & READ != 0))
+        })
+    }
+
     /// Gives a key that exists another end.
     pub(super) fn expire(&mut self, key: &str, expiry: Expiry, clock: &mut Clock) {
         if let Some(number) = self.live(key, clock) {
