@@ -176,7 +176,7 @@ fn redis_gone_is_an_error_and_back_is_back() {
     };
     let began = Instant::now();
     let error = host.background.wait(host.locks.lock(ask)).unwrap_err();
-    assert!(error.0.contains("redis") && began.elapsed() < SOON, "{error}");
+    assert!(error.to_string().contains("redis") && began.elapsed() < SOON, "{error}");
     assert!(host.locks.unhealthy().is_some());
     server.restart();
     eventually(SOON, || host.background.wait(host.locks.exists("r", None)).is_ok());

@@ -104,8 +104,15 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
         }
         None => Entrance::None,
     };
-    if let Begun::Ready(life) =
-        Life::<P>::begin((config, section), listeners, Left::default(), slot, stop.clone(), entrance).await?
+    if let Begun::Ready(life) = Life::<P>::begin(
+        (config, section),
+        listeners,
+        Left::default(),
+        slot,
+        stop.clone(),
+        entrance,
+    )
+    .await?
     {
         let manager = Manager::ready(life.threads());
         let deadline = stop.begun().await;

@@ -3,9 +3,9 @@
 mod arrive;
 mod change;
 mod gone;
+mod handover;
 mod history;
 mod past;
-mod handover;
 mod plugin;
 mod register;
 mod replace;
@@ -29,9 +29,9 @@ use crate::{
 use bytes::Bytes;
 pub(crate) use change::Change;
 use gone::Gone;
+pub(crate) use handover::Handover;
 use history::History;
 pub(crate) use history::{Cause, End, Orphan};
-pub(crate) use handover::Handover;
 use nix::unistd::Pid;
 pub(crate) use past::Past;
 use plugin::{Plugin, Standing};
@@ -380,7 +380,9 @@ impl Fleet {
             Action::AskStop => self.plugins[index].ask_stop(&self.around, now),
             Action::Kill => {
                 let plugin = &mut self.plugins[index];
-                let late = plugin.too_late_for_takeover(self.grace).unwrap_or_else(|| plugin.lateness());
+                let late = plugin
+                    .too_late_for_takeover(self.grace)
+                    .unwrap_or_else(|| plugin.lateness());
                 if let Some(process) = &mut plugin.process {
                     let name = &plugin.entry.name;
                     tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: {late}");
