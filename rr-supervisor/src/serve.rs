@@ -149,8 +149,9 @@ pub(crate) async fn serve(
     for section in loaded.config.unserved_sections() {
         tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
     }
-    let renewed = options.inherited.predecessor.is_some();
-    let mut baggage = options.inherited.predecessor.map_or_else(Baggage::default, unpack);
+    let baggage = options.inherited.predecessor.and_then(unpack);
+    let renewed = baggage.is_some();
+    let mut baggage = baggage.unwrap_or_default();
     renew::count_on(baggage.renewals);
     log.take_over(std::mem::take(&mut baggage.logs));
     let watch = match watch::prepare(&loaded.config, options.watch, &loaded.base_dir) {
@@ -385,11 +386,11 @@ struct Arrival<'a> {
 }
 
 /// What a program before this one in the same process has left. Without it we are a supervisor that adopts.
-fn unpack(socket: OwnedFd) -> Baggage {
-    baggage::receive(&socket.into()).unwrap_or_else(|error| {
-        tracing::error!(target: "supervisor", "connections are lost: {error}");
-        Baggage::default()
-    })
+fn unpack(socket: OwnedFd) -> Option<Baggage> {
+    let received = baggage::receive(&socket.into());
+    received
+        .inspect_err(|error| tracing::error!(target: "supervisor", "connections are lost: {error}"))
+        .ok()
 }
 
 /// What comes before the first plugin: the control directory and who may use it, the listening sockets, `on_init`.
