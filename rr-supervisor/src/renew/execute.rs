@@ -1,6 +1,7 @@
 //! This process becomes another program.
 
 use super::baggage::{self, Baggage};
+use crate::place;
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{SigSet, Signal},
@@ -25,7 +26,7 @@ pub(crate) struct Origin {
     pub(crate) program: PathBuf,
     /// Its arguments, from its own name on.
     pub(crate) arguments: Vec<OsString>,
-    /// The directory that relative paths among them mean.
+    /// The directory that relative paths among them mean, with its links: behind them may be another release by now.
     pub(crate) directory: PathBuf,
 }
 
@@ -35,7 +36,9 @@ impl Origin {
         Self {
             program: env::current_exe().unwrap_or_default(),
             arguments: env::args_os().collect(),
-            directory: env::current_dir().unwrap_or_default(),
+            directory: place::as_written()
+                .or_else(|| env::current_dir().ok())
+                .unwrap_or_default(),
         }
     }
 }
@@ -76,10 +79,13 @@ pub(crate) fn execute(binary: &Path, origin: &Origin, baggage: &Baggage) -> io::
     // The descriptors travel in the socket: this is the only one that the next program inherits, and if it never runs they are
     // closed with it.
     fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty())).map_err(io::Error::from)?;
-    let here = env::current_dir()?;
+    // It may have been removed since; then there is no way back, nor a need for one.
+    let here = env::current_dir();
     env::set_current_dir(&origin.directory)?;
     let failed = become_it(binary, origin, theirs.as_raw_fd());
-    env::set_current_dir(here)?;
+    if let Ok(here) = here {
+        env::set_current_dir(here)?;
+    }
     failed
 }
 
