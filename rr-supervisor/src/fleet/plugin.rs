@@ -258,8 +258,9 @@ impl Plugin {
             true => vec![self.entry.name.clone()],
             false => Vec::new(),
         };
-        let told = process.map_or(&self.entry.process.rpc_prefixes, |process| &process.prefixes);
-        for prefix in told {
+        // Those in the configuration are its own at every moment: calls wait for a process that has not registered yet.
+        let told = process.into_iter().flat_map(|process| &process.prefixes);
+        for prefix in self.entry.process.rpc_prefixes.iter().chain(told) {
             if !prefixes.contains(prefix) {
                 prefixes.push(prefix.clone());
             }
