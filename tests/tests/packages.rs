@@ -41,7 +41,7 @@ fn the_packages_agree_on_the_contract() {
 #[test]
 fn every_script_parses_and_every_file_of_a_package_is_there() {
     let packages = bin::repository().join("packages");
-    let mut scripts = vec![packages.join("after-install")];
+    let mut scripts = vec![packages.join("after-install"), packages.join("bin/rr")];
     for package in PLUGINS.into_iter().chain(["rr-supervisor"]) {
         scripts.extend(
             fs::read_dir(packages.join(package))
@@ -54,7 +54,7 @@ fn every_script_parses_and_every_file_of_a_package_is_there() {
             .lines()
             .filter_map(|line| line.trim().strip_prefix("[\"../")?.split('"').next());
         for source in sources.filter(|source| !source.contains('*')) {
-            assert!(bin::repository().join(source).exists(), "{package}: {source}");
+            assert!(bin::repository().join(source).is_file(), "{package}: {source}");
         }
     }
     assert!(scripts.len() >= 7);
