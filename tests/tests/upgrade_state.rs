@@ -425,6 +425,32 @@ fn who_has_handed_over_may_die() {
     assert_eq!(place.server.plugin("rr-kv"), next);
 }
 
+/// A reload that changes the storages replaces the process in the same way.
+#[test]
+fn a_reload_that_changes_kv_keeps_its_keys() {
+    let place = Place::start(json!({}));
+    let mut rpc = place.rpc();
+    fill(&mut rpc, "memory", PIECE);
+    let (old, counting) = (place.server.plugin("rr-kv"), Counting::start(&place, &["memory"; 2]));
+    counting.goes_on();
+    let file = place.server.room().file(".rr.yaml");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    config["kv"]["another"] = json!({"driver": "memory", "config": {}});
+    std::fs::write(&file, config.to_string()).unwrap();
+    let reloaded = Command::new(bin::server())
+        .arg("reload")
+        .arg("-c")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(reloaded.status.success(), "{}", text(&reloaded.stderr));
+    eventually(SOON, || !process::alive(old));
+    counting.goes_on();
+    counting.stop();
+    check(&mut rpc, "memory", PIECE);
+    assert_eq!(incr(&mut rpc, "another", "key"), 1);
+}
+
 /// A plugin that does not know how to hand over stays as it is, and whoever asked is told.
 #[test]
 fn a_plugin_that_cannot_pause_is_left_alone() {
