@@ -21,6 +21,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -325,6 +326,7 @@ fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
 
     let mut plugin = systemd.command(&bin::binary("rr-http").display().to_string());
     let mut plugin = plugin
+        .process_group(0)
         .env("RR_PLUGIN", "http")
         .env("RR_CONTROL", control.join("supervisor.sock"))
         .env("WATCHDOG_USEC", "1000000")
