@@ -182,6 +182,15 @@ struct Place {
     temporary: PathBuf,
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // After a failure: also those that are frozen, or whose parent is gone.
+        for pid in self.processes() {
+            process::signal(pid, Signal::SIGKILL);
+        }
+    }
+}
+
 impl Place {
     fn start() -> Self {
         let room = Room::new();
