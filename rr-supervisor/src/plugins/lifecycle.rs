@@ -20,8 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A process that lived that long after it was ready did not die early.
-const SETTLED: Duration = Duration::from_secs(1);
+/// A process that lived that long after it was ready did not die early. Below a second, so that one that is killed every second is
+/// restarted at once each time.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// The longest wait before a restart.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);

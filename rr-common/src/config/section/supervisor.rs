@@ -36,7 +36,7 @@ pub enum StartPolicy {
     KeepGoing,
 }
 
-/// Restarts of a plugin that dies before it is ready or within a second after; any other death is followed by a restart at once.
+/// Restarts of a plugin that dies before it is ready or within half a second after; any other death is followed by a restart at once.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Restart {
