@@ -2,7 +2,8 @@
 //!
 //! Its name comes from the configuration's file and its listening addresses, so that two servers that share a file but
 //! not their ports (as Laravel Octane starts them) stay apart, and a second one of the same kind is refused. A lock on
-//! a file inside says that somebody lives there; the kernel lets go of it however that one ends. The file names the configuration's.
+//! a file inside says that somebody lives there; the kernel lets go of it however that one ends. The file names the configuration's, and
+//! the directory that its server would have with the addresses of now: a reload may have changed them since.
 
 use crate::adopt::memory;
 use nix::{
@@ -76,6 +77,15 @@ pub(crate) struct Identity<'a> {
     pub addresses: &'a [String],
 }
 
+/// What is written down in a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signature {
+    /// The configuration's file, absolute.
+    file: PathBuf,
+    /// The name that the directory would have now.
+    name: String,
+}
+
 impl ControlDir {
     /// Makes and locks the directory; what a dead predecessor left in it is removed, unless plugins of it serve on. `lock` is what a
     /// program before us in this process had.
@@ -97,6 +107,12 @@ impl ControlDir {
             return Self::claim(path, access, lock.as_ref());
         }
         let name = identity.name();
+        // The file may have changed since, and the directory is still that of this process.
+        let same = |path: &PathBuf| lock.as_ref().is_some_and(|lock| is_same_file(lock, &path.join(LOCK)));
+        let known = |parent: &PathBuf| within(parent).find(same).or_else(|| renamed(parent, &name));
+        if let Some(path) = parents().iter().find_map(known) {
+            return Self::claim(path, access, lock.as_ref());
+        }
         let mut last = None;
         for parent in parents() {
             remove_stale(&parent, &name);
@@ -117,13 +133,15 @@ impl ControlDir {
         Ok(self.lock.try_clone()?.into())
     }
 
-    /// Writes down whose it is, for [`of_file`].
+    /// Writes down whose it is, for [`of_file`] and for the next server.
     ///
     /// # Errors
     /// The file system's.
-    pub(crate) fn sign(&self, file: &Path) -> io::Result<()> {
+    pub(crate) fn sign(&self, signature: &Signature) -> io::Result<()> {
+        let Signature { file, name } = signature;
+        let text = [file.as_os_str().as_bytes(), b"\0", name.as_bytes()].concat();
         self.lock.set_len(0)?;
-        (&self.lock).write_all(file.as_os_str().as_bytes())
+        (&self.lock).write_all(&text)
     }
 
     /// Where it is.
@@ -237,7 +255,27 @@ impl Drop for ControlDir {
     }
 }
 
+impl Signature {
+    /// Of a directory that somebody has signed.
+    fn read(dir: &Path) -> Option<Self> {
+        let text = fs::read(dir.join(LOCK)).ok()?;
+        let end = text.iter().position(|byte| *byte == 0)?;
+        Some(Self {
+            file: Path::new(OsStr::from_bytes(&text[..end])).to_owned(),
+            name: String::from_utf8(text[end + 1..].to_vec()).ok()?,
+        })
+    }
+}
+
 impl Identity<'_> {
+    /// What its server writes down.
+    pub(crate) fn signature(&self) -> Signature {
+        Signature {
+            file: self.file.to_owned(),
+            name: self.name(),
+        }
+    }
+
     fn name(&self) -> String {
         let mut addresses = self.addresses.to_vec();
         addresses.sort_unstable();
@@ -282,16 +320,35 @@ pub(crate) fn of_file(file: &Path) -> Vec<PathBuf> {
                 .is_some_and(|path| fs::canonicalize(file).ok() == Some(path))
     };
     let is_its = |path: &PathBuf| {
-        let signed = fs::read(path.join(LOCK)).unwrap_or_default();
-        same(Path::new(OsStr::from_bytes(&signed))) && UnixStream::connect(path.join(RPC_SOCKET)).is_ok()
+        Signature::read(path).is_some_and(|signature| same(&signature.file))
+            && UnixStream::connect(path.join(RPC_SOCKET)).is_ok()
     };
-    let directories = parents().into_iter().filter_map(|parent| fs::read_dir(parent).ok());
-    let entries = directories.flat_map(|entries| entries.flatten());
-    let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()));
-    let mut found: Vec<PathBuf> = ours.map(|entry| entry.path()).filter(is_its).collect();
+    let mut found: Vec<PathBuf> = parents()
+        .iter()
+        .flat_map(|parent| within(parent))
+        .filter(is_its)
+        .collect();
     found.sort();
     found.dedup();
     found
+}
+
+/// The directory of a server that had other addresses when it started, and has this name's ones since a reload: it may live, or have
+/// left plugins behind.
+fn renamed(parent: &Path, name: &str) -> Option<PathBuf> {
+    let uid = Uid::effective().as_raw();
+    within(parent).find(|path| {
+        let is_ours = || fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && meta.uid() == uid);
+        let is_renamed = || Signature::read(path).is_some_and(|signature| signature.name == name);
+        !path.ends_with(name) && is_ours() && is_renamed() && has_live_socket(path)
+    })
+}
+
+/// What may be control directories.
+fn within(parent: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()));
+    ours.map(|entry| entry.path())
 }
 
 /// The addresses that tell one server of a configuration's file from another.
@@ -430,6 +487,32 @@ mod tests {
         assert_eq!(identity(file, &a).name(), identity(file, &same).name());
         assert_ne!(identity(file, &a).name(), identity(file, &other).name());
         assert_ne!(identity(file, &a).name(), identity(Path::new("/srv/b.yaml"), &a).name());
+    }
+
+    /// A reload has changed its addresses.
+    #[test]
+    fn a_server_is_found_by_the_addresses_that_it_has_now() {
+        let parent = tempfile::tempdir().unwrap();
+        let (file, old, new) = (Path::new("/srv/.rr.yaml"), [":80".to_owned()], [":81".to_owned()]);
+        let path = parent.path().join(identity(file, &old).name());
+        let first = ControlDir::claim(path.clone(), &Access::default(), None).unwrap();
+        first.sign(&identity(file, &old).signature()).unwrap();
+        let _plugin = UnixListener::bind(path.join("http.1.held.sock")).unwrap();
+        let found = |addresses: &[String]| renamed(parent.path(), &identity(file, addresses).name());
+        assert_eq!(
+            (found(&old), found(&new)),
+            (None, None),
+            "by its own name it is found without this"
+        );
+        let signature = identity(file, &new).signature();
+        first.sign(&signature).unwrap();
+        assert_eq!(Signature::read(&path), Some(signature));
+        assert_eq!(found(&new), Some(path.clone()));
+        assert!(matches!(
+            ControlDir::claim(path, &Access::default(), None),
+            Err(ControlDirError::Taken(_))
+        ));
+        assert_eq!(found(&[":82".to_owned()]), None);
     }
 
     /// Every build must find the directory of every other.

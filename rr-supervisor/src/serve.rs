@@ -417,7 +417,8 @@ async fn prepare(
         addresses: &addresses,
     };
     let control_dir = ControlDir::open(control, &identity, &access, before.lock)?;
-    control_dir.sign(&file)?;
+    let signature = identity.signature();
+    control_dir.sign(&signature)?;
     let mut left = adopt::search(&control_dir, entries, before.log);
     let memory = Memory::open(control_dir.path(), before.renewed || !left.plugins.is_empty());
     sockets.inherit(std::mem::take(&mut left.sockets));

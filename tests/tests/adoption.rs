@@ -109,6 +109,58 @@ fn a_killed_supervisors_plugins_serve_on_and_are_adopted() {
     assert!(next.stop().success(), "{}", next.log());
 }
 
+/// Changes the configuration's file.
+fn change(server: &Server, settings: Value) {
+    let mut config = serde_json::from_str(&server.room().read(".rr.yaml")).unwrap();
+    merge(&mut config, settings);
+    server.room().write(".rr.yaml", config.to_string());
+}
+
+#[test]
+fn after_a_reload_with_other_addresses_they_are_found_as_well() {
+    let (server, _) = http(json!({}));
+    let port = free_port();
+    change(&server, json!({"http": {"address": format!("127.0.0.1:{port}")}}));
+    assert!(told(&server, &["reload"]).is_object());
+    let pid = seen(&server, "http")["pid"].clone();
+    let load = Load::start(local(port), 2, "/echo?body=hi");
+    kill(&server);
+    let next = successor(&server);
+    assert_eq!(seen(&server, "http")["pid"], pid, "{}", next.log());
+    let answers = load.answers();
+    eventually(SOON, || load.answers() > answers + 50);
+    let outcome = load.stop();
+    assert_eq!((outcome.refused, &outcome.failures[..]), (0, &[][..]), "{}", next.log());
+    assert!(next.stop().success(), "{}", next.log());
+}
+
+#[test]
+fn a_plugin_with_state_and_another_configuration_keeps_what_it_has() {
+    let memory = json!({"driver": "memory", "config": {}});
+    let (server, port) = http(json!({"kv": {"memory": memory}}));
+    let items = json!({"storage": "memory", "items": [{"key": "k", "value": "dmFsdWU="}]});
+    assert_eq!(Rpc::tcp(local(port)).call("kv.Set", &items).error(), None);
+    let pid = seen(&server, "kv")["pid"].clone();
+    kill(&server);
+    change(&server, json!({"kv": {"other": memory}}));
+    let next = successor(&server);
+    eventually(SOON, || {
+        let kv = seen(&server, "kv");
+        kv["state"] == "running" && kv["pid"] != pid
+    });
+    let mut rpc = Rpc::tcp(local(port));
+    for (storage, found) in [("memory", json!("k")), ("other", Value::Null)] {
+        let has = json!({"storage": storage, "items": [{"key": "k"}]});
+        assert_eq!(
+            rpc.call("kv.Has", &has).json()["items"][0]["key"],
+            found,
+            "{}",
+            next.log()
+        );
+    }
+    assert!(next.stop().success(), "{}", next.log());
+}
+
 #[test]
 fn an_adopted_plugin_is_stopped_with_the_server() {
     let room = Room::new();

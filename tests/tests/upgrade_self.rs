@@ -122,6 +122,13 @@ fn what_was_told_before_is_known_after() {
     assert_eq!(renewals(&mut rpc), 1);
     server.signal(Signal::SIGUSR2);
     eventually(SOON, || renewals(&mut rpc) == 2);
+    // And what it has kept can be replaced, with all that it keeps.
+    for plugin in ["kv", "lock"] {
+        let upgraded = command(&server, &["upgrade", plugin]);
+        assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));
+    }
+    assert_eq!(rpc.call("kv.Has", &has).json()["items"][0]["key"], "k");
+    assert_ne!(rpc.call("lock.Lock", &lock("two")).json()["ok"], true, "it is held");
     assert!(server.stop().success(), "{}", server.log());
 }
 

@@ -1,4 +1,4 @@
-//! What outlives the supervisor because this plugin holds a copy of it: the listening sockets and the memory file. The next
+//! What outlives the supervisor because this plugin holds a copy of it: the listening sockets and the memory files. The next
 //! supervisor fetches them, at a socket of their own, before it binds anything.
 
 use crate::{
@@ -34,8 +34,10 @@ pub(super) struct Holding {
     pub held: Held,
     /// The listening sockets.
     pub listeners: Listeners,
-    /// The memory file.
+    /// The memory file of its state.
     pub state: Option<File>,
+    /// The one through which it hands over what it keeps when it is replaced.
+    pub handover: Option<File>,
     /// Whether the plugin has been ready.
     pub started: watch::Receiver<bool>,
 }
@@ -59,6 +61,7 @@ impl Holding {
             let held = Held {
                 started: *self.started.borrow(),
                 sockets,
+                handover: self.handover.is_some(),
                 ..self.held.clone()
             };
             let coming = Arc::clone(&coming);
@@ -78,8 +81,8 @@ impl Holding {
     fn copies(&self) -> io::Result<(Vec<OwnedFd>, u32)> {
         let mut all: Vec<OwnedFd> = self.listeners.copies()?.into_iter().map(|(_, fd)| fd).collect();
         let sockets = u32::try_from(all.len()).map_err(io::Error::other)?;
-        if let Some(state) = &self.state {
-            all.push(state.try_clone()?.into());
+        for file in self.state.iter().chain(&self.handover) {
+            all.push(file.try_clone()?.into());
         }
         Ok((all, sockets))
     }

@@ -125,11 +125,8 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let holding = Holding {
         held,
         listeners: listeners.clone(),
-        state: state
-            .as_ref()
-            .map(File::try_clone)
-            .transpose()
-            .map_err(|e| readable(&e))?,
+        state: copy(state.as_ref()).map_err(|e| readable(&e))?,
+        handover: copy(handover.as_ref()).map_err(|e| readable(&e))?,
         started: started.subscribe(),
     };
     tokio::spawn(holding.offer(door, coming, stopper.listener()));

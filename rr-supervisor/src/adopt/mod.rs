@@ -59,8 +59,10 @@ pub(crate) struct Found {
     pub version: String,
     /// Its process.
     pub pid: Pid,
-    /// Its memory file.
+    /// The memory file of its state.
     pub state: Option<OwnedFd>,
+    /// The one through which it hands over what it keeps when it is replaced.
+    pub handover: Option<OwnedFd>,
     /// As long as this is open it waits for us.
     pub connection: UnixStream,
     /// The last of what it logs from now on.
@@ -113,7 +115,9 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog) -> Le
             lines,
         } = answer;
         let sockets = (held.sockets as usize).min(descriptors.len());
-        let state = descriptors.split_off(sockets).pop();
+        let mut files = descriptors.split_off(sockets);
+        let handover = if held.handover { files.pop() } else { None };
+        let state = files.pop();
         left.sockets.append(&mut descriptors);
         let entry = entries.iter().find(|entry| entry.name == held.plugin);
         let reason = match entry {
@@ -138,6 +142,7 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog) -> Le
                 version: held.plugin_version,
                 pid,
                 state,
+                handover,
                 connection,
                 lines,
             }),

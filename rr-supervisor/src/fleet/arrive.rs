@@ -14,7 +14,7 @@ use crate::{
     renew::baggage::Baggage,
 };
 use nix::unistd::Pid;
-use rr_common::control::v1::{ResetRequest, plugin_client::PluginClient};
+use rr_common::control::v1::{ResetRequest, ResumeRequest, plugin_client::PluginClient};
 use std::{
     collections::BTreeMap,
     io,
@@ -90,11 +90,17 @@ impl Fleet {
                 version,
                 pid,
                 state,
+                handover,
                 connection,
                 lines,
             } = found;
             if state.is_some() {
                 self.plugins[index].state = state;
+            }
+            self.plugins[index].handover = handover;
+            // What a handover that nobody ended has left is older than what the process keeps.
+            if let Err(error) = self.plugins[index].empty_handover() {
+                tracing::error!(target: "supervisor", plugin = name, %error, "what was handed over cannot be removed");
             }
             // One that has ended since is started like all others.
             let Ok(mut process) = self.foreign(pid) else { continue };
@@ -117,16 +123,29 @@ impl Fleet {
     /// whose connections for RPC have died with the supervisor before, one plugin after the other. If they live, nothing of that is due.
     pub(crate) fn renew_adopted(&mut self, connections_live: bool, now: Instant) {
         let mut stale = Vec::new();
+        let mut paused = Vec::new();
         let mut outdated = Vec::new();
         for plugin in &mut self.plugins {
             let name = plugin.entry.name.clone();
             let Some(process) = &mut plugin.process else { continue };
+            // The supervisor before may have died in the middle of its handover.
+            let channel = process
+                .channel
+                .clone()
+                .filter(|_| process.adopted.is_some() && plugin.entry.is_single);
+            paused.extend(channel);
             match (process.adopted.take(), &process.channel) {
                 (Some(adopted), _) if adopted.outdated && !plugin.entry.attached => outdated.push(name),
                 (Some(_), Some(channel)) if !connections_live => stale.push((name, channel.clone())),
                 _ => {}
             }
         }
+        tokio::spawn(async move {
+            for channel in paused {
+                // One that is not paused, or cannot be, has nothing to do.
+                let _ = PluginClient::new(channel).resume(ResumeRequest {}).await;
+            }
+        });
         for name in outdated {
             tracing::info!(target: "supervisor", plugin = name, "adopted with another configuration: it is replaced");
             let (told, hears) = oneshot::channel();

@@ -8,6 +8,7 @@ use super::{
     replace::{Next, Told},
 };
 use crate::{
+    control_dir::Signature,
     plugins::lifecycle::{Actual, Event, Lifecycle},
     reload::Look,
     sockets::Sockets,
@@ -19,6 +20,7 @@ use rr_common::{
 };
 use std::{
     cmp::Reverse,
+    io,
     time::{Duration, Instant},
 };
 
@@ -176,6 +178,14 @@ impl Fleet {
     /// Replaces a plugin that keeps state by what it is to be.
     pub(crate) fn exchange(&mut self, next: Next, told: Told, now: Instant) {
         self.replace(next, told, now);
+    }
+
+    /// Signs the control directory anew.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn sign(&self, signature: &Signature) -> io::Result<()> {
+        self.around.control_dir.sign(signature)
     }
 
     /// Other outputs of the log, and other settings for our own lines.

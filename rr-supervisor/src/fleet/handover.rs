@@ -288,7 +288,7 @@ impl Plugin {
     }
 
     /// The file for what it hands over, emptied.
-    fn empty_handover(&self) -> io::Result<()> {
+    pub(super) fn empty_handover(&self) -> io::Result<()> {
         match &self.handover {
             Some(file) => File::from(file.try_clone()?).set_len(0),
             None => Ok(()),

@@ -2,6 +2,7 @@
 //! directory followed again.
 
 use crate::{
+    control_dir::{self, Signature},
     place::Place,
     plugins::catalog::{self, Entry},
     serve,
@@ -44,6 +45,7 @@ pub(super) struct Wanted {
     pub config: Config,
     pub tree: Value,
     pub warnings: Vec<String>,
+    pub signature: Signature,
     pub current: Current,
 }
 
@@ -80,12 +82,18 @@ impl Source {
                 .iter()
                 .map(|section| format!("{section} is configured, but this build does not serve it")),
         );
+        let signature = control_dir::Identity {
+            file: &loaded.base_dir.join(self.options.file.file_name().unwrap_or_default()),
+            addresses: &control_dir::addresses(&loaded.config),
+        }
+        .signature();
         Ok(Wanted {
             current: Current {
                 json: json.into(),
                 entries,
                 place: Arc::new(self.place(directory, loaded.env)),
             },
+            signature,
             config: loaded.config,
             tree: loaded.tree,
             warnings,

@@ -2,6 +2,7 @@
 
 use super::{Current, report::Settings};
 use crate::{
+    control_dir::Signature,
     fleet::{Change, Next, Told},
     place::Place,
     plugins::{catalog::Listen, lifecycle::Exit},
@@ -67,6 +68,8 @@ pub(crate) struct Commit {
     pub collect: BTreeMap<String, Collector>,
     /// And those that are not wanted any more.
     pub uncollect: Vec<String>,
+    /// What the control directory is signed with.
+    pub signature: Signature,
     /// The working directory is another one.
     pub moved: bool,
     /// What is in force then.
@@ -102,6 +105,9 @@ impl Run {
     fn commit(&mut self, commit: Commit, now: Instant) -> Result<Vec<(String, u32)>, String> {
         let serving = self.fleet.commit(commit.change, now)?;
         self.fleet.sockets().close(&commit.closed);
+        if let Err(error) = self.fleet.sign(&commit.signature) {
+            tracing::warn!(target: "supervisor", %error, "the next server will not find this one's plugins");
+        }
         if let Some((outputs, own)) = commit.logs
             && let Err(error) = self.fleet.set_logs(*outputs, &own)
         {

@@ -191,6 +191,7 @@ impl Doing<'_> {
             settings: Settings::of(&wanted.config),
             collect,
             uncollect,
+            signature: wanted.signature.clone(),
             moved,
             current: wanted.current.clone(),
         };
