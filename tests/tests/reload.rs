@@ -346,7 +346,7 @@ fn what_cannot_be_done_changes_nothing() {
     assert!(place.server.stop().success());
 }
 
-/// SIGHUP is a reload; systemd hears of its begin and end, also of one that fails.
+/// SIGHUP is a reload, and one that fails is told in the log.
 #[test]
 fn a_signal_reloads() {
     let mut place = Place::new(json!({

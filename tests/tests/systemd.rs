@@ -144,6 +144,11 @@ fn systemd_hears_how_the_server_is_from_start_to_end() {
     for name in ["NOTIFY_SOCKET=", "WATCHDOG_USEC=", "LISTEN_FDS=", "LISTEN_FDNAMES="] {
         assert!(!environment.split('\0').any(|one| one.starts_with(name)), "{name}");
     }
+    // A reload and its end, also of one that fails.
+    server.room().write(".rr.yaml", "{");
+    server.signal(Signal::SIGHUP);
+    assert!(systemd.wait_for("RELOADING=1").contains("\nMONOTONIC_USEC="));
+    systemd.wait_for("READY=1");
     server.signal(Signal::SIGTERM);
     assert_eq!(
         systemd.wait_for("STOPPING=1"),
