@@ -18,13 +18,14 @@ use crate::room::{Room, free_port};
 use crate::wait::{SOON, holds_within};
 use crate::{bin, process};
 use nix::sys::signal::Signal;
+use rr_common::shutdown::SAME_SIGNAL;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any orderly stop: `endure.grace_period` is 30 s.
 const STOP_BOUND: Duration = Duration::from_secs(45);
@@ -191,6 +192,16 @@ impl Server {
         let gone = holds_within(SOON, || !below.iter().any(|pid| process::alive(*pid)));
         assert!(gone, "processes survived the stop:\n{}", self.log());
         status
+    }
+
+    /// SIGTERM, and once more when the stop has begun and a second signal is not taken for the same one.
+    #[track_caller]
+    pub fn stop_twice(&self) {
+        self.signal(Signal::SIGTERM);
+        self.wait_log("stop signal received");
+        let begun = Instant::now();
+        assert!(holds_within(SOON, || begun.elapsed() > 2 * SAME_SIGNAL));
+        self.signal(Signal::SIGTERM);
     }
 
     /// Waits until the supervisor ends by itself.

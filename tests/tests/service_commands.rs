@@ -227,9 +227,7 @@ fn a_second_signal_does_not_wait() {
     let server = start(room, json!({"deaf": {"command": command, "timeout_stop_sec": 600}}));
     server.wait_log("\"up\"");
     let below = process::descendants(server.pid());
-    server.signal(Signal::SIGTERM);
-    server.wait_log("stop signal received");
-    server.signal(Signal::SIGTERM);
+    server.stop_twice();
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
     eventually(SOON, || !below.iter().any(|pid| process::alive(*pid)));
 }

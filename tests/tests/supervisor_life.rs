@@ -65,9 +65,7 @@ fn what_runs_is_finished_before_the_stop() {
 fn a_second_signal_ends_everything_at_once() {
     let server = standin::start(json!({"TEST_IGNORE_STOP": "1"}), nothing());
     let plugin = server.plugin(PLUGIN);
-    server.signal(Signal::SIGTERM);
-    server.wait_log("stop signal received");
-    server.signal(Signal::SIGTERM);
+    server.stop_twice();
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
     server.wait_log("exit forced");
     eventually(SOON, || !process::alive(plugin));

@@ -64,9 +64,7 @@ fn a_forced_end_leaves_no_php() {
     // A busy worker keeps the drain waiting.
     let mut connection = server.raw();
     connection.send("GET /sleep?ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n");
-    server.signal(Signal::SIGTERM);
-    server.wait_log("stop signal received");
-    server.signal(Signal::SIGTERM);
+    server.stop_twice();
     assert!(!server.wait_exit(SOON).success());
     eventually(SOON, || none_alive(&workers));
 }

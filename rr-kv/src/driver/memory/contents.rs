@@ -59,7 +59,9 @@ impl Contents {
     /// # Errors
     /// The writer's, or the time is over.
     pub fn write(&self, out: &mut impl Write, go_on: &impl Fn() -> bool) -> io::Result<()> {
-        for (number, (item, read)) in self.0.items().enumerate() {
+        // The hand passes those that were read once.
+        let those = |wanted: bool| self.0.items().filter(move |(_, read)| *read == wanted);
+        for (number, (item, read)) in those(false).chain(those(true)).enumerate() {
             if number % STEP == 0 && !go_on() {
                 return Err(io::ErrorKind::TimedOut.into());
             }

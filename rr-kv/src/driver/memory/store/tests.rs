@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn limits_hold(steps in prop::collection::vec(step(), 1..200), items in 1..8u64, bytes in 100..500u64) {
+    fn limits_hold(steps in prop::collection::vec(step(), 1..200), items in 1..8u64, bytes in 150..500u64) {
         let mut store = Store::new(Limits { items, bytes });
         let mut now = 1000;
         for step in steps {
