@@ -122,7 +122,15 @@ fn what_was_told_before_is_known_after() {
     assert_eq!(renewals(&mut rpc), 1);
     server.signal(Signal::SIGUSR2);
     eventually(SOON, || renewals(&mut rpc) == 2);
-    // And what it has kept can be replaced, with all that it keeps.
+    // What it has kept comes back to it, and can then be replaced like its own.
+    eventually(SOON, || {
+        let plugins = rpc.call("supervisor.Plugins", &json!(true)).json();
+        plugins
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|plugin| plugin["state"] == "running")
+    });
     for plugin in ["kv", "lock"] {
         let upgraded = command(&server, &["upgrade", plugin]);
         assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));

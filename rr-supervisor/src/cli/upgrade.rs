@@ -3,7 +3,7 @@
 use super::{Failure, Global, Output, find, serve::say};
 use crate::operate::{Myself, Upgrade};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -72,15 +72,28 @@ fn renew(global: &Global, arguments: &Arguments, upgrade: &Upgrade) -> Result<Ex
             Ok(_) => return Err(Failure("the new program does not begin to serve".into())),
             Err(error) => return Err(error),
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "no runtime here, and nothing else to do meanwhile"
-        )]
-        std::thread::sleep(LOOK);
+        look_again();
     };
+    // Its plugins come back to it one by one; before that nothing can be asked of them, such as an upgrade of their own.
+    let comes_back = |plugin: &Value| matches!(plugin["state"].as_str(), Some("restarting" | "starting"));
+    while Instant::now() < deadline {
+        let plugins: Value = find::server(global)?.call("supervisor.Plugins", &true, QUICK)?;
+        if !plugins.as_array().is_some_and(|all| all.iter().any(comes_back)) {
+            break;
+        }
+        look_again();
+    }
     match arguments.output.json {
         true => writeln!(io::stdout(), "{}", json!({ "plugin": "self", "pid": now.pid }))?,
         false => say(global.silent, &format!("supervisor upgraded, its pid is {}", now.pid)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no runtime here, and nothing else to do meanwhile"
+)]
+fn look_again() {
+    std::thread::sleep(LOOK);
 }
