@@ -8,14 +8,12 @@ use crate::{
     control::Question,
     deadline,
     fleet::{Fleet, Loss},
+    gateway::{self, Parcel},
     notify::Systemd,
     plugins::{catalog::Role, lifecycle::Exit},
     reaper::{self, Reaper},
     reload::Reload,
-    renew::{
-        self, Renewal, Wish,
-        baggage::{Baggage, Parcel},
-    },
+    renew::{self, Renewal, Wish, baggage::Baggage},
     service::{self, Services},
 };
 use nix::unistd::Pid;
@@ -260,13 +258,15 @@ impl Run {
         let attempt = || -> io::Result<Infallible> {
             self.remember();
             let (logs, _hold) = self.fleet.hold_log()?;
-            let mut baggage = Baggage {
+            let mut baggage = Baggage::default();
+            let mut kept = renew::Kept {
                 renewals: renew::history().0 + 1,
-                clients,
-                logs,
-                ..Baggage::default()
+                logs: logs.into_iter().map(|log| baggage.add(log)).collect(),
+                ..renew::Kept::default()
             };
-            self.fleet.pack(&mut baggage)?;
+            self.fleet.pack(&mut baggage, &mut kept)?;
+            gateway::pack(clients, &mut baggage)?;
+            baggage.put(renew::ROOM, &kept)?;
             renew::block_signals()?;
             let failed = renew::execute(binary, &self.renewal.origin, &baggage);
             renew::unblock_signals();

@@ -20,7 +20,7 @@ use crate::{
     reload::{Current, Reload, Source},
     renew::{
         self, Origin, Renewal,
-        baggage::{self, Baggage},
+        baggage::{self, Baggage, Descriptor},
     },
     rpc_thread::RpcThread,
     run::{Ended, Notice, Run},
@@ -152,8 +152,11 @@ pub(crate) async fn serve(
     let baggage = options.inherited.predecessor.and_then(unpack);
     let renewed = baggage.is_some();
     let mut baggage = baggage.unwrap_or_default();
-    renew::count_on(baggage.renewals);
-    log.take_over(std::mem::take(&mut baggage.logs));
+    let kept: renew::Kept = baggage.take(renew::ROOM);
+    renew::count_on(kept.renewals);
+    let mut all = |which: Vec<Descriptor>| which.into_iter().filter_map(|one| baggage.descriptor(one)).collect();
+    let (logs, listeners): (_, Vec<OwnedFd>) = (all(kept.logs), all(kept.listeners));
+    log.take_over(logs);
     let watch = match watch::prepare(&loaded.config, options.watch, &loaded.base_dir) {
         Ok(watch) => watch,
         Err(error) => {
@@ -162,10 +165,10 @@ pub(crate) async fn serve(
         }
     };
     let sockets = Sockets::new(options.inherited.sockets);
-    sockets.inherit(std::mem::take(&mut baggage.listeners));
+    sockets.inherit(listeners);
     let before = Arrival {
         log: &log,
-        lock: baggage.lock.take(),
+        lock: kept.lock.and_then(|lock| baggage.descriptor(lock)),
         renewed,
     };
     let notify = Notify::from_env();
@@ -285,7 +288,7 @@ pub(crate) async fn serve(
         .transpose()?;
     let (resting, orders) = mpsc::channel(2);
     let before = Before {
-        clients: baggage.clients,
+        clients: gateway::unpack(&mut baggage),
         orders,
     };
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions, before));

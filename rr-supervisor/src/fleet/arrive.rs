@@ -11,7 +11,7 @@ use crate::{
         foreign::Foreign,
         lifecycle::{Actual, Event, Exit},
     },
-    renew::baggage::Baggage,
+    renew::{self, baggage::Baggage},
 };
 use nix::unistd::Pid;
 use rr_common::control::v1::{ResetRequest, ResumeRequest, plugin_client::PluginClient};
@@ -184,15 +184,10 @@ impl Fleet {
     ///
     /// # Errors
     /// No free descriptor.
-    pub(crate) fn pack(&self, baggage: &mut Baggage) -> io::Result<()> {
-        baggage.lock = Some(self.around.control_dir.lock()?);
-        baggage.listeners = self
-            .around
-            .sockets
-            .copies()?
-            .into_iter()
-            .map(|(_, socket)| socket)
-            .collect();
+    pub(crate) fn pack(&self, baggage: &mut Baggage, kept: &mut renew::Kept) -> io::Result<()> {
+        kept.lock = Some(baggage.add(self.around.control_dir.lock()?));
+        let sockets = self.around.sockets.copies()?.into_iter();
+        kept.listeners = sockets.map(|(_, socket)| baggage.add(socket)).collect();
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use super::{
     Gateway, Locals,
     client::Client,
-    rest::{self, Order},
+    rest::{self, Order, Parcel},
 };
-use crate::{control::Question, fleet::RosterWatch, renew::baggage::Parcel};
+use crate::{control::Question, fleet::RosterWatch};
 use nix::sys::resource::{Resource, getrlimit};
 use rr_common::{
     control::Door,

@@ -6,9 +6,9 @@ use super::{
     lease::Patience,
     outlet::Outlet,
     plugin::{Full, Plugin},
+    rest::Parcel,
     route::Goal,
 };
-use crate::renew::baggage::Parcel;
 use rr_common::rpc::{
     Quiet,
     wire::{self, Message},

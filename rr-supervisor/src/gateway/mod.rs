@@ -33,6 +33,6 @@ mod waiting;
 
 pub(crate) use accept::{Before, Doors, open};
 pub(crate) use local::{Answer, Local, Locals};
-pub(crate) use rest::Order;
+pub(crate) use rest::{Order, Parcel, pack, unpack};
 use route::Gateway;
 pub(crate) use services::{Means, locals};

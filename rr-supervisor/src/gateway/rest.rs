@@ -4,8 +4,11 @@
 //! is not answered in time, because it waits for something itself, gets an error: its connection must not be lost.
 
 use super::{Gateway, client::Client};
-use crate::renew::baggage::Parcel;
+use crate::renew::baggage::{Baggage, Descriptor, Span};
+use serde::{Deserialize, Serialize};
 use std::{
+    io,
+    os::fd::OwnedFd,
     rc::{Rc, Weak},
     time::{Duration, Instant},
 };
@@ -25,6 +28,55 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// What a call hears that was not answered in time.
 const LATE: &str = "rpc: the server's program was replaced before the call was answered";
+
+/// The name under which clients are packed.
+const ROOM: &str = "gateway";
+
+/// The connection of a client, between two calls.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// Bytes that were read from it and belong to calls that nobody has taken.
+    pub unread: Vec<u8>,
+    /// Bytes of a refused call that are still to come.
+    pub skip: usize,
+}
+
+/// The same in words.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    socket: Descriptor,
+    unread: Span,
+    skip: usize,
+}
+
+/// Packs the clients.
+///
+/// # Errors
+/// They cannot be put into words.
+pub(crate) fn pack(clients: Vec<Parcel>, baggage: &mut Baggage) -> io::Result<()> {
+    let pack = |client: Parcel| Kept {
+        unread: baggage.add_bytes(&client.unread),
+        skip: client.skip,
+        socket: baggage.add(client.socket),
+    };
+    let clients: Vec<Kept> = clients.into_iter().map(pack).collect();
+    baggage.put(ROOM, &clients)
+}
+
+/// Unpacks the clients of the program before.
+pub(crate) fn unpack(baggage: &mut Baggage) -> Vec<Parcel> {
+    let clients: Vec<Kept> = baggage.take(ROOM);
+    let unpack = |client: Kept| {
+        Some(Parcel {
+            unread: baggage.bytes(client.unread)?.to_vec(),
+            skip: client.skip,
+            socket: baggage.descriptor(client.socket)?,
+        })
+    };
+    clients.into_iter().filter_map(unpack).collect()
+}
 
 /// What the clients are told.
 #[derive(Debug)]

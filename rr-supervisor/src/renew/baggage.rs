@@ -1,12 +1,18 @@
-//! What one program of the supervisor hands to the next in the same process: descriptors, and words about them.
+//! What one program of the supervisor hands to the next in the same process: descriptors, bytes, and words about them.
+//!
+//! Each room packs what it keeps as one value of its own under its name ([`Baggage::put`]), in which a [`Descriptor`] stands for a
+//! descriptor and a [`Span`] for bytes; the room of the next program takes it out again ([`Baggage::take`]). A room that finds nothing,
+//! because the program before did not know it yet, begins as at any start.
 //!
 //! It travels in a Unix socket that the next program inherits: first a memory file with the words, then all descriptors in their
-//! order. The words are JSON behind their length, and behind that the bytes that clients have sent and nobody has taken yet.
+//! order. The words are JSON behind their length, and behind that are the bytes.
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rr_common::control::handover::{self, MOST};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     os::{
@@ -16,8 +22,8 @@ use std::{
     time::Duration,
 };
 
-/// The version of the format.
-pub(crate) const VERSION: u32 = 1;
+/// The version of the format. What single rooms pack may grow without a new one.
+pub(crate) const VERSION: u32 = 2;
 
 /// How long a step may take: nobody has to be waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,48 +34,71 @@ const LONGEST: u64 = 4 << 30;
 /// All of it.
 #[derive(Debug, Default)]
 pub(crate) struct Baggage {
-    /// Times that this process has become another program.
-    pub renewals: u64,
-    /// The lock of the control directory.
-    pub lock: Option<OwnedFd>,
-    /// Listening sockets.
-    pub listeners: Vec<OwnedFd>,
-    /// Our ends of the plugins' sockets for log lines.
-    pub logs: Vec<OwnedFd>,
-    /// Connections of RPC clients.
-    pub clients: Vec<Parcel>,
+    rooms: BTreeMap<String, Value>,
+    bytes: Vec<u8>,
+    /// Those that have been taken out are gone.
+    descriptors: Vec<Option<OwnedFd>>,
 }
 
-/// The connection of an RPC client, between two calls.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    /// The socket.
-    pub socket: OwnedFd,
-    /// Bytes that were read from it and belong to calls that nobody has taken.
-    pub unread: Vec<u8>,
-    /// Bytes of a refused call that are still to come.
-    pub skip: usize,
-}
+/// A descriptor among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Descriptor(usize);
 
-/// The words about the descriptors.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Some of the bytes: where they begin, and how many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Span(usize, usize);
+
+/// The words.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Words {
     version: u32,
-    renewals: u64,
-    lock: bool,
-    listeners: usize,
-    logs: usize,
-    /// Unread bytes and bytes to be skipped of each client.
-    clients: Vec<(usize, usize)>,
+    descriptors: usize,
+    rooms: BTreeMap<String, Value>,
 }
 
-impl Words {
-    fn descriptors(&self) -> Option<usize> {
-        usize::from(self.lock)
-            .checked_add(self.listeners)?
-            .checked_add(self.logs)?
-            .checked_add(self.clients.len())
+impl Baggage {
+    /// Packs what a room keeps.
+    ///
+    /// # Errors
+    /// It cannot be put into words.
+    pub(crate) fn put(&mut self, room: &str, kept: &impl Serialize) -> io::Result<()> {
+        self.rooms.insert(room.to_owned(), serde_json::to_value(kept)?);
+        Ok(())
+    }
+
+    /// What the room of the program before has packed; nothing, if it has packed none or speaks in other words.
+    pub(crate) fn take<T: DeserializeOwned + Default>(&mut self, room: &str) -> T {
+        let Some(words) = self.rooms.remove(room) else {
+            return T::default();
+        };
+        serde_json::from_value(words).unwrap_or_else(|error| {
+            tracing::error!(target: "supervisor", room, "what the program before has kept is lost: {error}");
+            T::default()
+        })
+    }
+
+    /// Packs a descriptor.
+    pub(crate) fn add(&mut self, descriptor: OwnedFd) -> Descriptor {
+        self.descriptors.push(Some(descriptor));
+        Descriptor(self.descriptors.len() - 1)
+    }
+
+    /// A descriptor that was packed; each comes out once.
+    pub(crate) fn descriptor(&mut self, which: Descriptor) -> Option<OwnedFd> {
+        self.descriptors.get_mut(which.0)?.take()
+    }
+
+    /// Packs bytes.
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) -> Span {
+        let span = Span(self.bytes.len(), bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        span
+    }
+
+    /// Bytes that were packed.
+    pub(crate) fn bytes(&self, which: Span) -> Option<&[u8]> {
+        self.bytes.get(which.0..)?.get(..which.1)
     }
 }
 
@@ -79,33 +108,22 @@ impl Words {
 /// More than a socket holds, or than the kernel lets travel.
 pub(crate) fn send(socket: &UnixStream, baggage: &Baggage) -> io::Result<()> {
     socket.set_write_timeout(Some(PATIENCE))?;
+    // One that was taken out cannot travel, and the others must keep their numbers.
+    let all: Option<Vec<BorrowedFd<'_>>> = baggage
+        .descriptors
+        .iter()
+        .map(|descriptor| descriptor.as_ref().map(AsFd::as_fd))
+        .collect();
+    let all = all.ok_or_else(|| io::Error::other("a descriptor is missing"))?;
     let words = Words {
         version: VERSION,
-        renewals: baggage.renewals,
-        lock: baggage.lock.is_some(),
-        listeners: baggage.listeners.len(),
-        logs: baggage.logs.len(),
-        clients: baggage
-            .clients
-            .iter()
-            .map(|client| (client.unread.len(), client.skip))
-            .collect(),
+        descriptors: all.len(),
+        rooms: baggage.rooms.clone(),
     };
     let mut file = File::from(memfd_create("rr-self", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(&encode(&words)?)?;
-    for client in &baggage.clients {
-        file.write_all(&client.unread)?;
-    }
+    file.write_all(&baggage.bytes)?;
     handover::send(socket, b"", &[file.as_fd()])?;
-    let clients = baggage.clients.iter().map(|client| &client.socket);
-    let all: Vec<BorrowedFd<'_>> = baggage
-        .lock
-        .iter()
-        .chain(&baggage.listeners)
-        .chain(&baggage.logs)
-        .chain(clients)
-        .map(AsFd::as_fd)
-        .collect();
     all.chunks(MOST).try_for_each(|some| handover::send(socket, b"", some))
 }
 
@@ -114,44 +132,32 @@ pub(crate) fn send(socket: &UnixStream, baggage: &Baggage) -> io::Result<()> {
 /// # Errors
 /// It is not what [`send`] sends.
 pub(crate) fn receive(socket: &UnixStream) -> io::Result<Baggage> {
-    let invalid = || {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "what the program before handed over is incomplete",
-        )
-    };
     socket.set_read_timeout(Some(PATIENCE))?;
-    let file = handover::receive(socket)?.1.pop().ok_or_else(invalid)?;
+    let file = handover::receive(socket)?
+        .1
+        .pop()
+        .ok_or_else(|| invalid("is missing"))?;
     let mut bytes = Vec::new();
     let mut file = File::from(file);
     file.seek(SeekFrom::Start(0))?;
     file.take(LONGEST).read_to_end(&mut bytes)?;
-    let (words, mut rest) = decode(&bytes)?;
+    let (words, rest) = decode(&bytes)?;
     let mut descriptors = Vec::new();
-    while descriptors.len() < words.descriptors().ok_or_else(invalid)? {
-        descriptors.append(&mut handover::receive(socket)?.1);
+    while descriptors.len() < words.descriptors {
+        descriptors.extend(handover::receive(socket)?.1.into_iter().map(Some));
     }
-    let mut descriptors = descriptors.into_iter();
-    let mut next = |count: usize| -> Vec<OwnedFd> { descriptors.by_ref().take(count).collect() };
-    let lock = next(usize::from(words.lock)).pop();
-    let (listeners, logs) = (next(words.listeners), next(words.logs));
-    let mut clients = Vec::new();
-    for (socket, (unread, skip)) in next(words.clients.len()).into_iter().zip(words.clients) {
-        let (own, others) = rest.split_at_checked(unread).ok_or_else(invalid)?;
-        rest = others;
-        clients.push(Parcel {
-            socket,
-            unread: own.to_vec(),
-            skip,
-        });
-    }
+    let rest = rest.len();
+    bytes.drain(..bytes.len() - rest);
     Ok(Baggage {
-        renewals: words.renewals,
-        lock,
-        listeners,
-        logs,
-        clients,
+        rooms: words.rooms,
+        bytes,
+        descriptors,
     })
+}
+
+fn invalid(what: &str) -> io::Error {
+    let text = format!("what the program before handed over {what}");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn encode(words: &Words) -> io::Result<Vec<u8>> {
@@ -164,8 +170,7 @@ fn encode(words: &Words) -> io::Result<Vec<u8>> {
 
 /// The words, and what is behind them.
 fn decode(bytes: &[u8]) -> io::Result<(Words, &[u8])> {
-    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
-    let short = || invalid("what the program before handed over is cut off");
+    let short = || invalid("is cut off");
     let (length, rest) = bytes.split_first_chunk().ok_or_else(short)?;
     let length = u32::from_be_bytes(*length) as usize;
     let (json, rest) = rest.split_at_checked(length).ok_or_else(short)?;
@@ -173,7 +178,7 @@ fn decode(bytes: &[u8]) -> io::Result<(Words, &[u8])> {
     match words.version {
         VERSION => Ok((words, rest)),
         other => Err(invalid(&format!(
-            "what the program before handed over has version {other}, this program reads version {VERSION}"
+            "has version {other}, this program reads version {VERSION}"
         ))),
     }
 }
@@ -183,6 +188,14 @@ fn decode(bytes: &[u8]) -> io::Result<(Words, &[u8])> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// What a room keeps.
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Kept {
+        count: u64,
+        files: Vec<(Descriptor, Span)>,
+    }
 
     /// A descriptor that is known again by what is in it.
     fn marked(text: &str) -> OwnedFd {
@@ -200,41 +213,42 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_arrives_in_order() {
-        let clients = |count: usize| {
-            let client = |n: usize| Parcel {
-                socket: marked(&format!("client {n}")),
-                unread: vec![n as u8; n],
-                skip: n * 2,
-            };
-            (0..count).map(client).collect()
+    fn all_of_it_arrives() {
+        let mut baggage = Baggage::default();
+        let mut kept = Kept {
+            count: 3,
+            ..Kept::default()
         };
-        let baggage = Baggage {
-            renewals: 3,
-            lock: Some(marked("lock")),
-            listeners: vec![marked("listener")],
-            logs: vec![marked("log 1"), marked("log 2")],
-            clients: clients(MOST + 20),
-        };
+        for n in 0..MOST + 20 {
+            let descriptor = baggage.add(marked(&format!("file {n}")));
+            kept.files.push((descriptor, baggage.add_bytes(&vec![n as u8; n])));
+        }
+        baggage.put("room", &kept).unwrap();
+        baggage.put("other", &"else").unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         send(&ours, &baggage).unwrap();
         drop((ours, baggage));
-        let arrived = receive(&theirs).unwrap();
-        assert_eq!(arrived.renewals, 3);
-        assert_eq!(arrived.lock.map(mark).as_deref(), Some("lock"));
-        assert_eq!(
-            arrived.listeners.into_iter().map(mark).collect::<Vec<_>>(),
-            ["listener"]
-        );
-        assert_eq!(
-            arrived.logs.into_iter().map(mark).collect::<Vec<_>>(),
-            ["log 1", "log 2"]
-        );
-        assert_eq!(arrived.clients.len(), MOST + 20);
-        for (n, client) in arrived.clients.into_iter().enumerate() {
-            assert_eq!((client.unread, client.skip), (vec![n as u8; n], n * 2));
-            assert_eq!(mark(client.socket), format!("client {n}"));
+        let mut arrived = receive(&theirs).unwrap();
+        assert_eq!(arrived.take::<Kept>("room"), kept);
+        assert_eq!(arrived.take::<Kept>("room"), Kept::default(), "once");
+        assert_eq!(arrived.take::<Kept>("other"), Kept::default(), "in other words");
+        assert_eq!(arrived.take::<Kept>("unknown"), Kept::default());
+        for (n, (descriptor, span)) in kept.files.into_iter().enumerate() {
+            assert_eq!(arrived.bytes(span).unwrap(), vec![n as u8; n]);
+            assert_eq!(mark(arrived.descriptor(descriptor).unwrap()), format!("file {n}"));
+            assert!(arrived.descriptor(descriptor).is_none(), "once");
         }
+    }
+
+    #[test]
+    fn what_names_nothing_is_nothing() {
+        let mut baggage = Baggage::default();
+        let span = baggage.add_bytes(b"abc");
+        assert_eq!(baggage.bytes(span), Some(&b"abc"[..]));
+        for span in [Span(0, 4), Span(4, 0), Span(usize::MAX, 1), Span(1, usize::MAX)] {
+            assert_eq!(baggage.bytes(span), None, "{span:?}");
+        }
+        assert!(baggage.descriptor(Descriptor(0)).is_none());
     }
 
     #[test]
@@ -253,11 +267,13 @@ mod tests {
         #[test]
         fn any_bytes_are_words_or_an_error(
             bytes in prop::collection::vec(any::<u8>(), 0..100),
-            clients in prop::collection::vec((any::<usize>(), any::<usize>()), 0..5),
+            descriptors in any::<usize>(),
+            room in ".*",
             cut in 0..200_usize,
         ) {
             let _ = decode(&bytes);
-            let words = Words { version: VERSION, clients, ..Words::default() };
+            let rooms = [(room.clone(), Value::from(room))].into();
+            let words = Words { version: VERSION, descriptors, rooms };
             let whole = encode(&words).unwrap();
             prop_assert_eq!(&decode(&whole).unwrap().0, &words);
             prop_assert!(decode(&whole[..cut.min(whole.len() - 1)]).is_err());

@@ -15,6 +15,8 @@ mod task;
 pub(crate) use execute::{Origin, block_signals, execute, unblock_signals};
 pub(crate) use task::Renewal;
 
+use baggage::Descriptor;
+use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
     sync::{
@@ -26,6 +28,23 @@ use tokio::sync::oneshot;
 
 /// Tells whoever asked for it: it is about to happen, or why it does not.
 pub(crate) type Told = oneshot::Sender<Result<(), String>>;
+
+/// The name under which [`Kept`] is packed.
+pub(crate) const ROOM: &str = "server";
+
+/// What the next program must have before anything else.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Kept {
+    /// Times that this process has become another program.
+    pub renewals: u64,
+    /// The lock of the control directory.
+    pub lock: Option<Descriptor>,
+    /// Listening sockets.
+    pub listeners: Vec<Descriptor>,
+    /// Our ends of the plugins' sockets for log lines.
+    pub logs: Vec<Descriptor>,
+}
 
 /// Somebody wants the supervisor's program to be replaced.
 #[derive(Debug)]

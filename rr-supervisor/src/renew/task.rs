@@ -1,7 +1,10 @@
 //! From the wish to the moment before the execution: check the program, let the RPC clients rest.
 
-use super::{Wish, baggage::Parcel, check::Check, execute::Origin, note_failure};
-use crate::{gateway::Order, plugins::lifecycle::Exit};
+use super::{Wish, check::Check, execute::Origin, note_failure};
+use crate::{
+    gateway::{Order, Parcel},
+    plugins::lifecycle::Exit,
+};
 use nix::unistd::Pid;
 use std::{path::PathBuf, time::Instant};
 use tokio::sync::{mpsc, oneshot};
