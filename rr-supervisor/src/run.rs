@@ -8,12 +8,12 @@ use crate::{
     control::Question,
     deadline,
     fleet::{Fleet, Loss},
-    gateway::{self, Parcel},
+    gateway::Frozen,
     notify::Systemd,
     plugins::{catalog::Role, lifecycle::Exit},
     reaper::{self, Reaper},
     reload::Reload,
-    renew::{self, Renewal, Wish, baggage::Baggage},
+    renew::{self, Renewal, Wish},
     service::{self, Services},
 };
 use nix::unistd::Pid;
@@ -129,7 +129,7 @@ impl Run {
         // What came while this process became another program comes now.
         renew::unblock_signals();
         for (pid, exit) in self.reaper.reap() {
-            self.ended(pid, exit, false);
+            self.ended(pid, exit);
         }
         let mut order = Order::Starting(0);
         // When the first signal came.
@@ -170,6 +170,8 @@ impl Run {
             if is_running {
                 self.follow_signal();
             }
+            let (fleet, reload) = (&self.fleet, &self.reload);
+            self.renewal.proceed(|| objection(fleet, reload, is_running), now);
             let wakes = [self.fleet.wake(), self.services.wake(), self.renewal.wake()];
             let wake = wakes.into_iter().flatten().min();
             tokio::select! {
@@ -185,20 +187,19 @@ impl Run {
                         }
                     }
                     for (pid, exit) in ends {
-                        self.ended(pid, exit, is_running);
+                        self.ended(pid, exit);
                     }
                 }
                 Some(order) = self.services.order() => self.services.obey(order, Instant::now()),
                 Some(question) = self.questions.recv() => self.answer(question, is_running),
                 Some(()) = renew.recv() => self.answer(Question::Renew(Wish { binary: None, told: None }), is_running),
-                (binary, clients) = self.renewal.is_due() => {
-                    let reason = match is_running {
-                        true if self.reload.is_running() => "a reload is under way".to_owned(),
-                        true => self.become_another(&binary, clients),
-                        false => "the server is stopping".to_owned(),
-                    };
-                    self.renewal.call_off(&reason);
-                }
+                (binary, frozen) = self.renewal.is_due() => match objection(&self.fleet, &self.reload, is_running) {
+                    Some(_) => self.renewal.again(),
+                    None => {
+                        let reason = self.become_another(&binary, frozen);
+                        self.renewal.call_off(&reason);
+                    }
+                },
                 event = self.reload.next() => {
                     if self.proceed(event, Instant::now()) {
                         notice(Notice::Moved, &self.fleet);
@@ -219,6 +220,7 @@ impl Run {
                     self.systemd.stopping(self.grace);
                     asked = Some(Instant::now());
                     self.reload.call_off();
+                    self.renewal.call_off("the server is stopping");
                     order = Order::stop(Instant::now() + self.grace, None);
                 }
                 Some(()) = hang_ups.recv() => self.hang_up(),
@@ -232,10 +234,7 @@ impl Run {
     fn answer(&mut self, question: Question, is_running: bool) {
         let now = Instant::now();
         match question {
-            Question::Renew(wish) => {
-                let objection = self.objection(is_running);
-                self.renewal.begin(wish, objection, now);
-            }
+            Question::Renew(wish) => self.renewal.begin(wish, now),
             Question::Reload { dry_run, told } if is_running => self.reload(dry_run, Some(told)),
             Question::Reload { told, .. } => {
                 let _ = told.send(Err("the server is starting or stopping".into()));
@@ -244,28 +243,21 @@ impl Run {
         }
     }
 
-    /// Why this process cannot become another program now.
-    fn objection(&self, is_running: bool) -> Option<String> {
-        match is_running {
-            true if self.reload.is_running() => Some("a reload is under way".to_owned()),
-            true => self.fleet.unsettled(),
-            false => Some("the server is starting or stopping".to_owned()),
-        }
-    }
-
     /// Becomes another program. Comes back with the reason if that fails; nothing has changed then.
-    fn become_another(&mut self, binary: &Path, clients: Vec<Parcel>) -> String {
-        let attempt = || -> io::Result<Infallible> {
+    fn become_another(&mut self, binary: &Path, frozen: Frozen) -> String {
+        let Frozen {
+            mut baggage,
+            thaw: _thaw,
+        } = frozen;
+        let mut attempt = || -> io::Result<Infallible> {
             self.remember();
             let (logs, _hold) = self.fleet.hold_log()?;
-            let mut baggage = Baggage::default();
             let mut kept = renew::Kept {
                 renewals: renew::history().0 + 1,
                 logs: logs.into_iter().map(|log| baggage.add(log)).collect(),
                 ..renew::Kept::default()
             };
             self.fleet.pack(&mut baggage, &mut kept)?;
-            gateway::pack(clients, &mut baggage)?;
             baggage.put(renew::ROOM, &kept)?;
             renew::block_signals()?;
             let failed = renew::execute(binary, &self.renewal.origin, &baggage);
@@ -287,14 +279,10 @@ impl Run {
     }
 
     /// A child has ended.
-    fn ended(&mut self, pid: Pid, exit: Exit, is_running: bool) {
+    fn ended(&mut self, pid: Pid, exit: Exit) {
         let now = Instant::now();
         self.reload.ended(pid, exit);
-        let fleet = &self.fleet;
-        self.renewal.ended(pid, exit, || match is_running {
-            true => fleet.unsettled(),
-            false => Some("the server is stopping".to_owned()),
-        });
+        self.renewal.ended(pid, exit, now);
         self.fleet.ended(pid, exit, now);
         self.services.ended(pid, exit, now);
     }
@@ -334,7 +322,7 @@ impl Run {
         let deadline = Instant::now() + LAST_REAP;
         loop {
             for (pid, exit) in self.reaper.reap() {
-                self.ended(pid, exit, false);
+                self.ended(pid, exit);
             }
             if (self.fleet.pids().is_empty() && !self.services.have_processes()) || Instant::now() >= deadline {
                 break;
@@ -350,6 +338,15 @@ impl Run {
         reaper::kill_orphans(&[], service::MARK, None);
         self.services.last_words(LAST_REAP).await;
         self.fleet.last_words(LAST_REAP).await;
+    }
+}
+
+/// Why this process cannot become another program now.
+fn objection(fleet: &Fleet, reload: &Reload, is_running: bool) -> Option<String> {
+    match is_running {
+        true if reload.is_running() => Some("a reload is under way".to_owned()),
+        true => fleet.unsettled(),
+        false => Some("the server is starting or stopping".to_owned()),
     }
 }
 

@@ -286,11 +286,8 @@ pub(crate) async fn serve(
             )
         })
         .transpose()?;
-    let (resting, orders) = mpsc::channel(2);
-    let before = Before {
-        clients: gateway::unpack(&mut baggage),
-        orders,
-    };
+    let (freezing, orders) = mpsc::channel(2);
+    let before = Before { baggage, orders };
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions, before));
     let watchdog = loaded.config.endure.watchdog_sec;
     let systemd = Systemd::new(notify, watchdog, rpc_thread.handle().clone());
@@ -300,7 +297,7 @@ pub(crate) async fn serve(
         questions,
         reaper,
         memory,
-        renewal: Renewal::new(options.origin, resting),
+        renewal: Renewal::new(options.origin, freezing),
         renewed,
         signals,
         systemd,

@@ -25,6 +25,7 @@ pub mod client;
 pub mod collector;
 pub mod load;
 pub mod metrics;
+pub mod operator;
 pub mod process;
 pub mod room;
 pub mod rpc_place;

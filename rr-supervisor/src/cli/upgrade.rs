@@ -14,6 +14,9 @@ use std::{
 /// Longer than the server waits for the new process: it knows the plugin's own limits.
 const PATIENCE: Duration = Duration::from_secs(660);
 
+/// Longer than the supervisor waits for what is under way, and for what its new program says of itself.
+const TURN: Duration = Duration::from_secs(90);
+
 /// The longest that the supervisor's own program may take to be replaced.
 const QUICK: Duration = Duration::from_secs(30);
 
@@ -59,7 +62,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
 fn renew(global: &Global, arguments: &Arguments, upgrade: &Upgrade) -> Result<ExitCode, Failure> {
     let mut client = find::server(global)?;
     let before: Myself = client.call("supervisor.Self", &true, QUICK)?;
-    let _: bool = client.call("supervisor.Renew", upgrade, QUICK)?;
+    let _: bool = client.call("supervisor.Renew", upgrade, TURN)?;
     let deadline = Instant::now() + QUICK;
     let now = loop {
         let asked = find::server(global).and_then(|mut client| Ok(client.call("supervisor.Self", &true, QUICK)?));

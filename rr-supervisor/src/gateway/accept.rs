@@ -3,9 +3,10 @@
 use super::{
     Gateway, Locals,
     client::Client,
-    rest::{self, Order, Parcel},
+    freeze::{self, Order},
+    ties::Tie,
 };
-use crate::{control::Question, fleet::RosterWatch};
+use crate::{control::Question, fleet::RosterWatch, renew::baggage::Baggage};
 use nix::sys::resource::{Resource, getrlimit};
 use rr_common::{
     control::Door,
@@ -13,6 +14,7 @@ use rr_common::{
 };
 use std::{cell::Cell, io, rc::Rc};
 use tokio::{
+    net::UnixStream,
     sync::{Notify, mpsc},
     task::spawn_local,
 };
@@ -33,9 +35,9 @@ pub(crate) struct Doors {
 /// What the program before this one has left, and the way to become another one.
 #[derive(Debug)]
 pub(crate) struct Before {
-    /// Its clients.
-    pub clients: Vec<Parcel>,
-    /// What the clients are told.
+    /// What it has packed.
+    pub baggage: Baggage,
+    /// When everything shall stand still for the next one.
     pub orders: mpsc::Receiver<Order>,
 }
 
@@ -53,18 +55,16 @@ pub(crate) fn open(
     locals: Locals,
     roster: RosterWatch,
     questions: mpsc::Sender<Question>,
-    before: Before,
+    mut before: Before,
 ) {
     let gateway = Rc::new(Gateway::new(locals, questions));
+    let (clients, plugins) = gateway.unpack(&mut before.baggage);
+    gateway.known.replace(plugins);
     spawn_local(Rc::clone(&gateway).follow(roster));
-    spawn_local(rest::obey(Rc::clone(&gateway), before.orders));
+    spawn_local(freeze::obey(Rc::clone(&gateway), before.orders));
     let entrance = Entrance::new(gateway);
-    for client in before.clients {
-        // One that is gone meanwhile is no trouble of ours.
-        if let Ok(stream) = Quiet::inherited(client.socket) {
-            let gateway = Rc::clone(&entrance.gateway);
-            entrance.serve(Client::serve_on(gateway, stream, client.unread, client.skip));
-        }
+    for client in clients {
+        entrance.serve(client, None);
     }
     let closed = |result: io::Result<()>| {
         if let Err(error) = result {
@@ -95,7 +95,8 @@ impl Entrance {
         let port = port.open()?;
         loop {
             self.has_room().await;
-            self.serve(Client::serve(Rc::clone(&self.gateway), port.accept().await));
+            let client = Client::new(port.accept().await, &self.gateway.load);
+            self.serve(client, None);
         }
     }
 
@@ -104,18 +105,22 @@ impl Entrance {
         let mut connections = door.connections()?;
         while let Some(stream) = connections.next().await {
             // A connection that is gone already is no trouble of ours.
-            if let Ok(stream) = stream.and_then(Quiet::unix) {
-                self.serve(Client::serve(Rc::clone(&self.gateway), stream));
+            let Ok(stream) = stream else { continue };
+            // What calls itself, for a plugin that has asked for it over the contract, ends with this program.
+            let tie = is_own(&stream).then(|| self.gateway.ties.tie("Supervisor.Call"));
+            if let Ok(stream) = Quiet::unix(stream) {
+                self.serve(Client::new(stream, &self.gateway.load), tie);
             }
         }
         Ok(())
     }
 
-    fn serve(self: &Rc<Self>, connection: impl Future<Output = ()> + 'static) {
+    fn serve(self: &Rc<Self>, client: Rc<Client>, tie: Option<Tie>) {
         let entrance = Rc::clone(self);
         self.room.set(self.room.get().saturating_sub(1));
         spawn_local(async move {
-            connection.await;
+            client.serve(Rc::clone(&entrance.gateway)).await;
+            drop(tie);
             entrance.room.set(entrance.room.get() + 1);
             entrance.left.notify_one();
         });
@@ -126,4 +131,10 @@ impl Entrance {
             self.left.notified().await;
         }
     }
+}
+
+/// Whether it is this process at the other end.
+fn is_own(stream: &UnixStream) -> bool {
+    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    peer.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
 }

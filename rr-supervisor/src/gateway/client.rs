@@ -2,13 +2,16 @@
 
 use super::{
     Gateway,
+    freeze::Numbers,
     intake::{Fate, Intake, Read, Take},
-    lease::Patience,
+    kept::{KeptCaller, KeptClient, KeptStream},
+    link::Patience,
+    load::Load,
     outlet::Outlet,
     plugin::{Full, Plugin},
-    rest::Parcel,
     route::Goal,
 };
+use crate::renew::baggage::Baggage;
 use rr_common::rpc::{
     Quiet,
     wire::{self, Message},
@@ -17,7 +20,6 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    os::fd::AsFd,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -37,8 +39,7 @@ pub(super) struct Client {
     ended: Cell<bool>,
     place: RefCell<Place>,
     patience: Cell<Patience>,
-    /// While all clients rest: what was read and not taken.
-    unread: RefCell<Option<(Vec<u8>, usize)>>,
+    intake: RefCell<Intake>,
 }
 
 /// Who reads from a connection.
@@ -67,37 +68,65 @@ pub(super) struct Caller {
 pub(super) type Method = smallvec::SmallVec<[u8; 32]>;
 
 impl Client {
-    /// Serves a connection to its end.
-    pub(super) async fn serve(gateway: Rc<Gateway>, stream: Quiet) {
-        Self::serve_on(gateway, stream, Vec::new(), 0).await;
-    }
-
-    /// Serves one on of which somebody else has read these bytes, and that has bytes to be passed over.
-    pub(super) async fn serve_on(gateway: Rc<Gateway>, stream: Quiet, read: Vec<u8>, skip: usize) {
+    /// One that has come.
+    pub(super) fn new(stream: Quiet, load: &Rc<Load>) -> Rc<Self> {
         let stream = Rc::new(stream);
-        let outlet = Outlet::new(Rc::clone(&stream), Rc::clone(&gateway.load));
-        let client = Rc::new(Self {
-            stream: Rc::clone(&stream),
-            outlet: Rc::new(outlet),
+        Rc::new(Self {
+            outlet: Rc::new(Outlet::new(Rc::clone(&stream), Rc::clone(load))),
+            intake: RefCell::new(Intake::new(Rc::clone(load))),
+            stream,
             in_flight: Cell::new(0),
             held: Cell::new(false),
             ended: Cell::new(false),
-            place: RefCell::new(Place::Back(read)),
+            place: RefCell::new(Place::Here),
             patience: Cell::default(),
-            unread: RefCell::default(),
-        });
-        gateway.welcome(&client);
-        let mut intake = Intake::new(Rc::clone(&gateway.load));
-        intake.pass_over(skip);
+        })
+    }
+
+    /// Packs it; nothing if it has gone.
+    pub(super) fn pack(&self, baggage: &mut Baggage) -> io::Result<Option<KeptClient>> {
+        if self.outlet.is_broken() {
+            return Ok(None);
+        }
+        let mut intake = self.intake.borrow_mut();
+        // What a plugin has read before it gave the connection back comes behind what was here.
+        if let Place::Back(read) = &mut *self.place.borrow_mut() {
+            intake.keep(&std::mem::take(read));
+        }
+        let stream = KeptStream::pack(&self.stream, &intake, &self.outlet, baggage)?;
+        let ended = self.ended.get();
+        Ok(Some(KeptClient { stream, ended }))
+    }
+
+    /// One that the program before has packed.
+    pub(super) fn unpack(kept: KeptClient, baggage: &mut Baggage, load: &Rc<Load>) -> Option<Rc<Self>> {
+        let (stream, bytes) = kept.stream.unpack(baggage)?;
+        let client = Self::new(stream, load);
+        bytes.give(&client.intake, &client.outlet);
+        client.ended.set(kept.ended);
+        // Whole frames may be among what was read.
+        client.place.replace(Place::Back(Vec::new()));
+        Some(client)
+    }
+
+    /// One that the program before has packed is with a plugin.
+    pub(super) fn is_lent(&self) {
+        self.stream.rest();
+        self.place.replace(Place::Lent);
+    }
+
+    /// Serves it to its end.
+    pub(super) async fn serve(self: Rc<Self>, gateway: Rc<Gateway>) {
+        gateway.welcome(&self);
         let mut take = Calls {
             gateway: Rc::clone(&gateway),
-            client: Rc::clone(&client),
+            client: Rc::clone(&self),
             full: None,
             goes_to: None,
         };
-        let served = poll_fn(|cx| client.poll(&mut intake, &mut take, &stream, cx)).await;
-        client.outlet.fail();
-        client.hang_up(&gateway);
+        let served = poll_fn(|cx| self.poll(&mut take, cx)).await;
+        self.outlet.fail();
+        self.hang_up(&gateway);
         if let Err(error) = served
             && error.kind() == io::ErrorKind::InvalidData
         {
@@ -105,14 +134,9 @@ impl Client {
         }
     }
 
-    fn poll(
-        self: &Rc<Self>,
-        intake: &mut Intake,
-        take: &mut Calls,
-        stream: &Quiet,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll(self: &Rc<Self>, take: &mut Calls, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outlet.owned_by(cx.waker());
+        let mut intake = self.intake.borrow_mut();
         loop {
             if self.outlet.is_broken() {
                 return Poll::Ready(Ok(()));
@@ -125,22 +149,13 @@ impl Client {
                 }
                 Place::Back(read) => {
                     intake.keep(&read);
-                    if !take.gateway.is_resting() {
-                        intake.take_rest(take)?;
-                    }
+                    intake.take_rest(take)?;
                 }
             }
             let flushed = self.outlet.poll_flush(cx)?;
             if self.ended.get() {
                 let over = flushed.is_ready() && self.in_flight.get() == 0;
                 return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
-            }
-            if take.gateway.is_resting() {
-                *self.unread.borrow_mut() = Some(intake.unread());
-                return Poll::Pending;
-            }
-            if self.unread.take().is_some() {
-                intake.take_rest(take)?;
             }
             // A client that does not read its answers is not read from either.
             if self.outlet.is_full() {
@@ -169,7 +184,7 @@ impl Client {
             }
             let gateway = Rc::clone(&take.gateway);
             let mut shared = gateway.buffer.borrow_mut();
-            match std::task::ready!(intake.poll_read(stream, &mut shared, cx, take))? {
+            match std::task::ready!(intake.poll_read(&self.stream, &mut shared, cx, take))? {
                 Read::Some => {}
                 Read::End => {
                     drop(shared);
@@ -186,8 +201,7 @@ impl Client {
             _ => false,
         };
         if lent {
-            self.stream.rest();
-            self.place.replace(Place::Lent);
+            self.is_lent();
         } else {
             self.change_patience(|patience| patience.came_back(0));
         }
@@ -215,7 +229,7 @@ impl Client {
 
     /// One of its calls.
     pub(super) fn caller(self: &Rc<Self>, frame: &[u8], message: Message) -> Caller {
-        self.in_flight.set(self.in_flight.get() + 1);
+        self.called();
         Caller {
             client: Rc::clone(self),
             sequence: message.sequence,
@@ -223,22 +237,6 @@ impl Client {
             method: Method::from_slice(message.name(frame)),
             given_back: 0,
         }
-    }
-
-    /// Whether nothing of it is under way any more, while all rest.
-    pub(super) fn rests(&self) -> bool {
-        let is_here = matches!(*self.place.borrow(), Place::Here);
-        is_here && self.unread.borrow().is_some() && self.in_flight.get() == 0 && self.outlet.len() == 0
-    }
-
-    /// What the next program needs of it, if it rests.
-    pub(super) fn parcel(&self) -> Option<Parcel> {
-        if !self.rests() {
-            return None;
-        }
-        let (unread, skip) = self.unread.borrow().clone()?;
-        let socket = self.stream.as_fd().try_clone_to_owned().ok()?;
-        Some(Parcel { socket, unread, skip })
     }
 
     /// It sends nothing more: calls that only wait are not waited for.
@@ -253,6 +251,10 @@ impl Client {
         self.ended.get()
     }
 
+    fn called(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
     /// An answer is on its way out, or there will be none.
     pub(super) fn answered(&self) {
         self.in_flight.set(self.in_flight.get() - 1);
@@ -264,6 +266,31 @@ impl Client {
 }
 
 impl Caller {
+    /// Packs it; nothing if nobody waits for the answer.
+    pub(super) fn pack(&self, baggage: &mut Baggage, numbers: &Numbers) -> Option<KeptCaller> {
+        Some(KeptCaller {
+            client: numbers.of(&self.client)?,
+            sequence: self.sequence,
+            codec_bit: self.codec_bit,
+            method: baggage.add_bytes(&self.method),
+            given_back: self.given_back,
+        })
+    }
+
+    /// One that the program before has packed.
+    pub(super) fn unpack(kept: &KeptCaller, baggage: &Baggage, clients: &[Option<Rc<Client>>]) -> Option<Self> {
+        let client = clients.get(kept.client)?.clone()?;
+        let method = Method::from_slice(baggage.bytes(kept.method)?);
+        client.called();
+        Some(Self {
+            client,
+            sequence: kept.sequence,
+            codec_bit: kept.codec_bit,
+            method,
+            given_back: kept.given_back,
+        })
+    }
+
     /// Answers with a text.
     pub(super) fn refuse(&self, text: &str) {
         let mut frame = Vec::new();

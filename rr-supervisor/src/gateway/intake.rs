@@ -110,8 +110,8 @@ impl Intake {
     }
 
     /// What is here, and how many bytes that are still to come belong to nobody.
-    pub(super) fn unread(&self) -> (Vec<u8>, usize) {
-        (self.rest.to_vec(), self.skip)
+    pub(super) fn unread(&self) -> (&[u8], usize) {
+        (&self.rest, self.skip)
     }
 
     /// Passes over so many bytes that are still to come.

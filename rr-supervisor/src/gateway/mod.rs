@@ -5,8 +5,8 @@
 //! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out; [`load`]: how much waits in all of them
 //! - [`route`]: from a method's name to whoever answers it
 //! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process; [`waiting`]: calls that wait for one
-//! - [`lease`]: a client's connection in the hands of a plugin
-//! - [`rest`]: all clients rest, and are handed to the next program
+//! - [`freeze`]: everything stands still and is packed for the next program, in the words of [`kept`]; [`ties`]: calls that are waited
+//!   for before
 //! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first;
 //!   [`missing`]: what there would be with a program that is not installed
 //!
@@ -17,22 +17,23 @@
 
 mod accept;
 mod client;
+mod freeze;
 mod intake;
-mod lease;
+mod kept;
 mod link;
 mod load;
 mod local;
 mod missing;
 mod outlet;
 mod plugin;
-mod rest;
 mod route;
 mod rpc;
 mod services;
+mod ties;
 mod waiting;
 
 pub(crate) use accept::{Before, Doors, open};
+pub(crate) use freeze::{Frozen, Order};
 pub(crate) use local::{Answer, Local, Locals};
-pub(crate) use rest::{Order, Parcel, pack, unpack};
 use route::Gateway;
 pub(crate) use services::{Means, locals};

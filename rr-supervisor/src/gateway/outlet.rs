@@ -90,6 +90,11 @@ impl Outlet {
         self.queue.borrow().len() - self.written.get()
     }
 
+    /// The bytes that wait.
+    pub(super) fn unsent(&self) -> Vec<u8> {
+        self.queue.borrow()[self.written.get()..].to_vec()
+    }
+
     /// Enough waits here.
     pub(super) fn is_full(&self) -> bool {
         self.len() >= FULL

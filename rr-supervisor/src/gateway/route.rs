@@ -3,10 +3,11 @@
 use super::{
     Local, Locals,
     client::{Caller, Client},
+    freeze::Clients,
     intake::{Fate, SHARED},
     load::Load,
     plugin::{Full, Plugin},
-    rest::Clients,
+    ties::Ties,
 };
 use crate::{
     control::Question,
@@ -37,9 +38,11 @@ pub(super) struct Gateway {
     locals: Locals,
     /// The server stops: no connection is lent any more.
     stopping: Cell<bool>,
-    /// Nothing new is taken from anybody.
-    resting: Cell<bool>,
-    clients: RefCell<Clients>,
+    pub(super) clients: RefCell<Clients>,
+    /// All plugins that there have been.
+    pub(super) known: RefCell<Vec<Rc<Plugin>>>,
+    /// Calls that only this program can answer.
+    pub(super) ties: Rc<Ties>,
     /// By prefix; a handful, so that a look through them is as fast as any table.
     plugins: RefCell<Vec<(String, Rc<Plugin>)>>,
 }
@@ -73,8 +76,9 @@ impl Gateway {
             questions,
             locals,
             stopping: Cell::new(false),
-            resting: Cell::new(false),
             clients: RefCell::default(),
+            known: RefCell::default(),
+            ties: Rc::default(),
             plugins: RefCell::default(),
         }
     }
@@ -100,13 +104,43 @@ impl Gateway {
     pub(super) fn call(&self, goal: Goal, caller: Caller, frame: &mut [u8], message: Message) -> Fate {
         match goal {
             Goal::Plugin(plugin) => return plugin.call(self, caller, frame, message),
-            Goal::Local(local) => answer_here(local, caller, frame, message),
+            Goal::Local(local) => self.answer_here(local, caller, frame, message),
             Goal::Unknown => {
                 let method = String::from_utf8_lossy(message.name(frame));
                 caller.refuse(&format!("rpc: can't find service {method}"));
             }
         }
         Fate::Done
+    }
+
+    /// A call of one of our own methods. What is ready at once costs no task.
+    fn answer_here(&self, local: Arc<dyn Local>, caller: Caller, frame: &[u8], message: Message) {
+        let whole = String::from_utf8_lossy(message.name(frame)).into_owned();
+        let name = whole.clone();
+        let body = Bytes::copy_from_slice(&frame[message.body()..]);
+        let mut answer = Guarded(Box::pin(async move {
+            let method = wire::split(&whole).map_or("", |(_, method)| method);
+            let answer = match Codec::of(message.flags) {
+                Ok(codec) => local.call(method, codec, body).await,
+                Err(error) => Err(error.into()),
+            };
+            answer.map_err(|error| error.text(&whole))
+        }));
+        let deliver = move |answer: Result<Result<Bytes, String>, Panicked>| match answer {
+            Ok(Ok(result)) => caller.answer(&result),
+            Ok(Err(text)) => caller.refuse(&text),
+            Err(Panicked) => caller.refuse("rpc: the call has failed by a defect of the server"),
+        };
+        match Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => deliver(answer),
+            Poll::Pending => {
+                let tie = self.ties.tie(&name);
+                tokio::task::spawn_local(async move {
+                    deliver(answer.await);
+                    drop(tie);
+                });
+            }
+        }
     }
 
     /// Whether connections whose calls have this prefix may be lent to that plugin: it still answers them, and nothing stops.
@@ -128,34 +162,9 @@ impl Gateway {
         }
     }
 
-    /// All clients rest.
-    pub(super) fn is_resting(&self) -> bool {
-        self.resting.get()
-    }
-
-    /// From now on they do, or do not any more.
-    pub(super) fn set_resting(&self, resting: bool) {
-        self.resting.set(resting);
-        for client in self.clients() {
-            client.outlet.wake_owner();
-        }
-    }
-
     /// A client has come.
     pub(super) fn welcome(&self, client: &Rc<Client>) {
         self.clients.borrow_mut().add(client);
-    }
-
-    /// All clients.
-    pub(super) fn clients(&self) -> Vec<Rc<Client>> {
-        self.clients.borrow().all()
-    }
-
-    /// Answers the calls that plugins have with this text.
-    pub(super) fn refuse_running(&self, text: &str) {
-        for (_, plugin) in &*self.plugins.borrow() {
-            plugin.refuse_running(text);
-        }
     }
 
     /// Tells the plugins that a client has hung up.
@@ -167,17 +176,20 @@ impl Gateway {
 
     /// Keeps the table of prefixes as the fleet is, and a task for each plugin.
     pub(super) async fn follow(self: Rc<Self>, mut roster: RosterWatch) {
-        let mut known: Vec<Rc<Plugin>> = Vec::new();
+        for plugin in &*self.known.borrow() {
+            tokio::task::spawn_local(Rc::clone(plugin).keep(Rc::clone(&self), roster.clone()));
+        }
         loop {
             let picture = Arc::clone(&roster.borrow_and_update());
             for member in &picture.members {
+                let mut known = self.known.borrow_mut();
                 if !known.iter().any(|plugin| plugin.name == member.name) {
                     let plugin = Rc::new(Plugin::new(member.name.clone()));
                     known.push(Rc::clone(&plugin));
                     tokio::task::spawn_local(plugin.keep(Rc::clone(&self), roster.clone()));
                 }
             }
-            let before = self.plugins.replace(table(&picture, &known));
+            let before = self.plugins.replace(table(&picture, &self.known.borrow()));
             for (prefix, plugin) in before {
                 let stays = matches!(self.owner(&prefix), Goal::Plugin(now) if Rc::ptr_eq(&now, &plugin));
                 if !stays {
@@ -213,27 +225,4 @@ fn table(roster: &Roster, known: &[Rc<Plugin>]) -> Vec<(String, Rc<Plugin>)> {
         }
     }
     table
-}
-
-/// A call of one of our own methods. What is ready at once costs no task.
-fn answer_here(local: Arc<dyn Local>, caller: Caller, frame: &[u8], message: Message) {
-    let whole = String::from_utf8_lossy(message.name(frame)).into_owned();
-    let body = Bytes::copy_from_slice(&frame[message.body()..]);
-    let mut answer = Guarded(Box::pin(async move {
-        let method = wire::split(&whole).map_or("", |(_, method)| method);
-        let answer = match Codec::of(message.flags) {
-            Ok(codec) => local.call(method, codec, body).await,
-            Err(error) => Err(error.into()),
-        };
-        answer.map_err(|error| error.text(&whole))
-    }));
-    let deliver = move |answer: Result<Result<Bytes, String>, Panicked>| match answer {
-        Ok(Ok(result)) => caller.answer(&result),
-        Ok(Err(text)) => caller.refuse(&text),
-        Err(Panicked) => caller.refuse("rpc: the call has failed by a defect of the server"),
-    };
-    match Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => deliver(answer),
-        Poll::Pending => drop(tokio::task::spawn_local(async move { deliver(answer.await) })),
-    }
 }

@@ -71,6 +71,11 @@ impl Queue {
         std::mem::take(&mut self.calls).into_iter()
     }
 
+    /// All of them.
+    pub(super) fn calls(&self) -> impl Iterator<Item = (u64, &Waiting)> {
+        self.calls.iter().map(|(arrival, waiting)| (*arrival, waiting))
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()

@@ -96,6 +96,12 @@ impl Baggage {
         span
     }
 
+    /// All bytes that were packed.
+    #[cfg(test)]
+    pub(crate) fn all_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes that were packed.
     pub(crate) fn bytes(&self, which: Span) -> Option<&[u8]> {
         self.bytes.get(which.0..)?.get(..which.1)

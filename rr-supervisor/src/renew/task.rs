@@ -1,20 +1,27 @@
-//! From the wish to the moment before the execution: check the program, let the RPC clients rest.
+//! From the wish to the moment before the execution: wait until nothing else is under way, check the program, let the RPC thread stand
+//! still.
 
-use super::{Wish, check::Check, execute::Origin, note_failure};
+use super::{Told, Wish, check::Check, execute::Origin, note_failure};
 use crate::{
-    gateway::{Order, Parcel},
+    gateway::{Frozen, Order},
     plugins::lifecycle::Exit,
 };
 use nix::unistd::Pid;
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, oneshot};
+
+/// How long a wish waits for what is under way, such as a plugin's restart.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a renewal stands. There is one at a time.
 #[derive(Debug)]
 pub(crate) struct Renewal {
     /// How this process was started.
     pub(crate) origin: Origin,
-    clients: mpsc::Sender<Order>,
+    freezing: mpsc::Sender<Order>,
     step: Step,
 }
 
@@ -22,42 +29,87 @@ pub(crate) struct Renewal {
 enum Step {
     #[default]
     None,
+    /// Something else is under way.
+    Waiting { wish: Wish, until: Instant },
     /// The program says what it is.
     Checking(Box<Check>),
-    /// The RPC clients come to rest.
-    Resting {
-        binary: PathBuf,
-        clients: oneshot::Receiver<Vec<Parcel>>,
+    /// It is fit, and takes our place as soon as nothing else is under way.
+    Fit(Fit),
+    /// The RPC thread comes to stand still.
+    Freezing {
+        fit: Fit,
+        frozen: oneshot::Receiver<Result<Frozen, String>>,
     },
+}
+
+/// A program that can take our place.
+#[derive(Debug)]
+struct Fit {
+    binary: PathBuf,
+    told: Option<Told>,
+    until: Instant,
 }
 
 impl Renewal {
     /// None has begun.
-    pub(crate) fn new(origin: Origin, clients: mpsc::Sender<Order>) -> Self {
+    pub(crate) fn new(origin: Origin, freezing: mpsc::Sender<Order>) -> Self {
         Self {
             origin,
-            clients,
+            freezing,
             step: Step::None,
         }
     }
 
-    /// Begins one, unless there is an objection.
-    pub(crate) fn begin(&mut self, wish: Wish, objection: Option<String>, now: Instant) {
-        let objection = match self.step {
-            Step::None => objection,
-            _ => Some("another program is on its way already".to_owned()),
-        };
-        if let Some(objection) = objection {
-            return refuse(wish, objection);
-        }
-        match Check::begin(wish, &self.origin, now) {
-            Ok(check) => self.step = Step::Checking(Box::new(check)),
-            Err((wish, reason)) => refuse(wish, reason),
+    /// Begins one, unless there is one.
+    pub(crate) fn begin(&mut self, wish: Wish, now: Instant) {
+        match self.step {
+            Step::None => {
+                self.step = Step::Waiting {
+                    wish,
+                    until: now + PATIENCE,
+                }
+            }
+            _ => refuse(wish.told, "another program is on its way already".to_owned()),
         }
     }
 
-    /// A child has ended: the one that is checked, perhaps. An objection may have come up meanwhile.
-    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit, objection: impl FnOnce() -> Option<String>) {
+    /// Takes the next step, unless something else is under way: then that is waited for, but not for ever.
+    pub(crate) fn proceed(&mut self, objection: impl FnOnce() -> Option<String>, now: Instant) {
+        let until = match &self.step {
+            Step::Waiting { until, .. } | Step::Fit(Fit { until, .. }) => *until,
+            _ => return,
+        };
+        let objection = objection();
+        if objection.is_some() && now < until {
+            return;
+        }
+        match (std::mem::take(&mut self.step), objection) {
+            (Step::Waiting { wish, .. }, Some(objection)) => refuse(wish.told, objection),
+            (Step::Waiting { wish, .. }, None) => match Check::begin(wish, &self.origin, now) {
+                Ok(check) => self.step = Step::Checking(Box::new(check)),
+                Err((wish, reason)) => refuse(wish.told, reason),
+            },
+            (Step::Fit(fit), Some(objection)) => refuse(fit.told, objection),
+            (Step::Fit(fit), None) => self.freeze(fit),
+            (step, _) => self.step = step,
+        }
+    }
+
+    fn freeze(&mut self, mut fit: Fit) {
+        tracing::info!(target: "supervisor", program = %fit.binary.display(), "the supervisor becomes another program");
+        note_failure("");
+        // The answer is on its way before everything stands still.
+        if let Some(told) = fit.told.take() {
+            let _ = told.send(Ok(()));
+        }
+        let (told, frozen) = oneshot::channel();
+        // There is room: nothing else is ordered.
+        let _ = self.freezing.try_send(told);
+        self.step = Step::Freezing { fit, frozen };
+    }
+
+    /// A child has ended: the one that is checked, perhaps.
+    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit, now: Instant) {
         let Step::Checking(check) = &mut self.step else { return };
         if !check.is(pid) {
             return;
@@ -67,63 +119,139 @@ impl Renewal {
             return;
         };
         let Check { wish, binary, .. } = *check;
-        match verdict.and_then(|()| objection().map_or(Ok(()), Err)) {
-            Err(reason) => refuse(wish, reason),
+        match verdict {
+            Err(reason) => refuse(wish.told, reason),
             Ok(()) => {
-                tracing::info!(target: "supervisor", program = %binary.display(), "the supervisor becomes another program");
-                note_failure("");
-                let (resting, clients) = oneshot::channel();
-                // There is room: nothing else is ordered.
-                let _ = self.clients.try_send(Order::Rest(resting));
-                // The answer is on its way before the connection rests.
-                if let Some(told) = wish.told {
-                    let _ = told.send(Ok(()));
-                }
-                self.step = Step::Resting { binary, clients };
+                self.step = Step::Fit(Fit {
+                    binary,
+                    told: wish.told,
+                    until: now + PATIENCE,
+                });
             }
         }
     }
 
-    /// When [`Renewal::elapse`] is due.
+    /// When [`Renewal::proceed`] or [`Renewal::elapse`] is due.
     pub(crate) fn wake(&self) -> Option<Instant> {
         match &self.step {
+            Step::Waiting { until, .. } | Step::Fit(Fit { until, .. }) => Some(*until),
             Step::Checking(check) => Some(check.wake()),
-            _ => None,
+            Step::None | Step::Freezing { .. } => None,
         }
     }
 
-    /// Acts on the time limit.
+    /// Acts on the time limit of a check.
     pub(crate) fn elapse(&mut self, now: Instant) {
         if let Step::Checking(check) = &mut self.step {
             check.elapse(now);
         }
     }
 
-    /// Waits until all clients rest: now is the moment.
-    pub(crate) async fn is_due(&mut self) -> (PathBuf, Vec<Parcel>) {
-        match &mut self.step {
-            Step::Resting { binary, clients } => {
-                let parcels = clients.await.unwrap_or_default();
-                let binary = std::mem::take(binary);
-                self.step = Step::None;
-                (binary, parcels)
+    /// Waits until the RPC thread stands still, for as long as what comes is kept: now is the moment.
+    pub(crate) async fn is_due(&mut self) -> (PathBuf, Frozen) {
+        let Step::Freezing { fit, frozen } = &mut self.step else {
+            return std::future::pending().await;
+        };
+        match frozen.await {
+            Ok(Ok(frozen)) => (fit.binary.clone(), frozen),
+            Ok(Err(reason)) => {
+                self.call_off(&reason);
+                std::future::pending().await
             }
-            _ => std::future::pending().await,
+            // The thread has ended, and so will we.
+            Err(_) => std::future::pending().await,
         }
     }
 
-    /// It came to nothing: the clients go on.
+    /// Something has come up meanwhile: once more, when that is over.
+    pub(crate) fn again(&mut self) {
+        if let Step::Freezing { fit, .. } = std::mem::take(&mut self.step) {
+            self.step = Step::Fit(fit);
+        }
+    }
+
+    /// It came to nothing.
     pub(crate) fn call_off(&mut self, reason: &str) {
-        tracing::error!(target: "supervisor", "the supervisor stays what it is: {reason}");
-        note_failure(reason);
-        let _ = self.clients.try_send(Order::GoOn);
-        self.step = Step::None;
+        let told = match std::mem::take(&mut self.step) {
+            Step::None => return,
+            Step::Waiting { wish, .. } => wish.told,
+            Step::Checking(check) => check.wish.told,
+            Step::Fit(fit) | Step::Freezing { fit, .. } => fit.told,
+        };
+        refuse(told, reason.to_owned());
     }
 }
 
-fn refuse(wish: Wish, reason: String) {
+fn refuse(told: Option<Told>, reason: String) {
     tracing::error!(target: "supervisor", "the supervisor stays what it is: {reason}");
-    if let Some(told) = wish.told {
+    note_failure(&reason);
+    if let Some(told) = told {
         let _ = told.send(Err(reason));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn wish() -> (Wish, oneshot::Receiver<Result<(), String>>) {
+        let (told, hears) = oneshot::channel();
+        let wish = Wish {
+            binary: Some("/bin/nothing-there".into()),
+            told: Some(told),
+        };
+        (wish, hears)
+    }
+
+    #[test]
+    fn a_wish_waits_for_what_is_under_way_but_not_for_ever() {
+        let (freezing, _orders) = mpsc::channel(1);
+        let mut renewal = Renewal::new(Origin::default(), freezing);
+        let now = Instant::now();
+        let busy = || Some("busy".to_owned());
+        let (first, mut hears) = wish();
+        renewal.begin(first, now);
+        renewal.proceed(busy, now);
+        assert_eq!(renewal.wake(), Some(now + PATIENCE));
+        let (second, mut refused) = wish();
+        renewal.begin(second, now);
+        assert!(refused.try_recv().unwrap().unwrap_err().contains("already"));
+        assert!(hears.try_recv().is_err(), "it still waits");
+        renewal.proceed(busy, now + PATIENCE);
+        assert_eq!(hears.try_recv().unwrap(), Err("busy".to_owned()));
+        assert_eq!(renewal.wake(), None);
+        // Free again, it is tried at once.
+        let (third, mut hears) = wish();
+        renewal.begin(third, now);
+        renewal.proceed(|| None, now);
+        assert!(hears.try_recv().unwrap().unwrap_err().contains("/bin/nothing-there"));
+        let (fourth, mut hears) = wish();
+        renewal.begin(fourth, now);
+        renewal.call_off("the server is stopping");
+        assert_eq!(hears.try_recv().unwrap(), Err("the server is stopping".to_owned()));
+    }
+
+    #[test]
+    fn what_comes_up_at_the_last_moment_is_waited_for_again() {
+        let (freezing, mut orders) = mpsc::channel(1);
+        let mut renewal = Renewal::new(Origin::default(), freezing);
+        let now = Instant::now();
+        let (told, mut hears) = oneshot::channel();
+        renewal.step = Step::Fit(Fit {
+            binary: "/bin/new".into(),
+            told: Some(told),
+            until: now + PATIENCE,
+        });
+        renewal.proceed(|| Some("busy".to_owned()), now);
+        assert!(orders.try_recv().is_err());
+        renewal.proceed(|| None, now);
+        assert_eq!(hears.try_recv().unwrap(), Ok(()), "told before everything stands still");
+        assert!(orders.try_recv().is_ok());
+        renewal.again();
+        renewal.proceed(|| Some("busy".to_owned()), now);
+        assert!(orders.try_recv().is_err());
+        renewal.proceed(|| None, now);
+        assert!(orders.try_recv().is_ok());
     }
 }

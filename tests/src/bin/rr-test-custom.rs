@@ -9,7 +9,7 @@
 //! - `stranger`: it registers under the name of another plugin
 //!
 //! `TEST_PREFIXES` names the prefixes that it registers, `TEST_CHILD` a file for the pid of a process that it leaves behind in a
-//! session of its own. RPC methods: `Pid`; `Ask`, which calls the method in its argument `[method, argument]` through the supervisor; `Env`,
+//! session of its own. RPC methods: `Pid`; `Wait`, which is answered when somebody calls `Open`; `Ask`, which calls the method in its argument `[method, argument]` through the supervisor; `Env`,
 //! the value of a variable; `Sockets`, the number of listening sockets that it was given.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // Its stdout is what is tested.
 
@@ -25,13 +25,15 @@ use std::{
     process::Command,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::{Request, Response, Status, async_trait, transport::Channel};
 
 struct Custom {
     supervisor: SupervisorClient<Channel>,
     stop: watch::Sender<bool>,
     hang: bool,
+    /// Waiting calls end when it is told.
+    opened: Notify,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -73,6 +75,14 @@ impl plugin_server::Plugin for Custom {
         let call = request.into_inner();
         let body = match call.method.as_str() {
             "Pid" => std::process::id().to_string(),
+            "Wait" => {
+                self.opened.notified().await;
+                r#""opened""#.to_owned()
+            }
+            "Open" => {
+                self.opened.notify_waiters();
+                "true".to_owned()
+            }
             "Env" => {
                 let name: String = serde_json::from_slice(&call.body).unwrap();
                 serde_json::to_string(&env::var(name).ok()).unwrap()
@@ -169,6 +179,7 @@ async fn main() {
             supervisor: supervisor.clone(),
             stop,
             hang: mode == "hang",
+            opened: Notify::new(),
         };
         let connections = Door::open(&socket, Access::default()).unwrap().connections().unwrap();
         let service = plugin_server::PluginServer::new(custom);

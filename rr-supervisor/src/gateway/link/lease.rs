@@ -26,7 +26,7 @@ const LEASES: u64 = 256;
 /// When a connection is lent. It costs as much as some calls, and what comes back soon was not worth it: the row of calls that has
 /// to come first grows, so that mixed traffic hardly notices.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(in crate::gateway) struct Patience {
     /// Calls in a row so far.
     row: u32,
     needed: u32,
@@ -40,22 +40,22 @@ impl Default for Patience {
 
 impl Patience {
     /// A call has come; does it go where the one before it went?
-    pub(super) fn called(&mut self, goes_on: bool) {
+    pub(in crate::gateway) fn called(&mut self, goes_on: bool) {
         self.row = if goes_on { self.row.saturating_add(1) } else { 1 };
     }
 
     /// The connection should be lent now.
-    pub(super) fn is_over(self) -> bool {
+    pub(in crate::gateway) fn is_over(self) -> bool {
         self.row >= self.needed
     }
 
     /// The connection has come back since the plugin died, which says nothing about its calls.
-    pub(super) fn begin_anew(&mut self) {
+    pub(in crate::gateway) fn begin_anew(&mut self) {
         self.row = 0;
     }
 
     /// The plugin has given the connection back after this many calls, or it was not even taken.
-    pub(super) fn came_back(&mut self, calls: u32) {
+    pub(in crate::gateway) fn came_back(&mut self, calls: u32) {
         self.needed = match calls / WORTH >= self.needed {
             true => (self.needed / 4).max(FIRST),
             false => (self.needed * 4).min(LONGEST),
@@ -87,6 +87,21 @@ impl Page {
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         let free = (0..leases).rev().collect();
         Ok(Self { file, free })
+    }
+
+    /// One that is in use already, with those slots free.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn with(file: File, mut free: Vec<u32>) -> io::Result<Self> {
+        let slots = file.metadata()?.len() / SLOT as u64;
+        free.retain(|slot| u64::from(*slot) < slots);
+        Ok(Self { file, free })
+    }
+
+    /// The free slots.
+    pub(super) fn free(&self) -> &[u32] {
+        &self.free
     }
 
     /// A free slot; there is nothing in it.

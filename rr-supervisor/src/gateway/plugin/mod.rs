@@ -1,4 +1,10 @@
 //! A plugin as the callers see it: the way to it while it runs, and the calls that wait while it does not.
+//!
+//! - [`keep`]: follows its life
+//! - [`kept`]: all of it for the next program of this process
+
+mod keep;
+mod kept;
 
 use super::{
     Gateway,
@@ -6,38 +12,26 @@ use super::{
     intake::Fate,
     link::Link,
     outlet::Outlet,
+    ties::Tie,
     waiting::{PATIENCE, Queue, Waiting},
 };
 use crate::{
     control::Question,
-    fleet::{Calls, Member, Roster, RosterWatch, State},
+    fleet::{Member, State},
 };
 use rr_common::{
     control::{MAX_MESSAGE, v1},
-    rpc::{
-        Quiet,
-        wire::{self, Look, Message},
-    },
+    rpc::wire::{self, Look, Message},
 };
 use std::{
     cell::{Cell, RefCell},
-    io,
-    path::Path,
     rc::Rc,
     task::Waker,
-    time::{Duration, Instant},
+    time::Instant,
 };
-use tokio::{
-    net::UnixStream,
-    sync::Notify,
-    task::{JoinHandle, spawn_local},
-    time::{sleep, sleep_until},
-};
+use tokio::{sync::Notify, task::spawn_local};
 use tonic::transport::Channel;
 use v1::plugin_client::PluginClient;
-
-/// The wait before a process that should run, but does not let us in, is tried again.
-const RETRY: Duration = Duration::from_millis(50);
 
 /// One that is never paused gives nothing back; of one that does all the time, no call goes round for ever.
 const MOST_GIVEN_BACK: u16 = 10_000;
@@ -47,6 +41,8 @@ const MOST_GIVEN_BACK: u16 = 10_000;
 pub(super) struct Plugin {
     pub(super) name: String,
     way: RefCell<Way>,
+    /// All connections that are served: besides the present one those to processes that are to go.
+    links: RefCell<Vec<Rc<Link>>>,
     outlook: Cell<Outlook>,
     waiting: RefCell<Queue>,
     /// Calls that have arrived.
@@ -113,13 +109,6 @@ enum Outlook {
     Gone(State),
 }
 
-/// A connection to a process, and the task that brings its answers.
-#[derive(Debug)]
-struct Line {
-    calls: Calls,
-    served: JoinHandle<()>,
-}
-
 impl Outlook {
     fn of(member: Option<&Member>, stopping: bool) -> Self {
         let Some(member) = member else {
@@ -152,6 +141,7 @@ impl Plugin {
         Self {
             name,
             way: RefCell::new(Way::None),
+            links: RefCell::default(),
             outlook: Cell::new(Outlook::Coming(State::Down)),
             waiting: RefCell::default(),
             arrivals: Cell::default(),
@@ -218,6 +208,7 @@ impl Plugin {
             Way::Unary(channel) => drop(spawn_local(unary(
                 Rc::clone(self),
                 channel,
+                gateway.ties.tie(&String::from_utf8_lossy(&caller.method)),
                 caller,
                 arrival,
                 frame.to_vec(),
@@ -226,13 +217,6 @@ impl Plugin {
             Way::None => self.wait(gateway, caller, arrival, frame, message),
         }
         Fate::Done
-    }
-
-    /// Answers the calls that the process has with this text.
-    pub(super) fn refuse_running(&self, text: &str) {
-        if let Way::Frames(link) = &*self.way.borrow() {
-            link.refuse_running(text);
-        }
     }
 
     /// A client has hung up; the process is told of the calls that it has.
@@ -260,7 +244,7 @@ impl Plugin {
         self.queue(caller, arrival, frame.to_vec(), message);
     }
 
-    fn queue(&self, caller: Caller, arrival: u64, frame: Vec<u8>, message: Message) {
+    pub(super) fn queue(&self, caller: Caller, arrival: u64, frame: Vec<u8>, message: Message) {
         let waiting = Waiting {
             caller,
             frame,
@@ -287,159 +271,18 @@ impl Plugin {
             link.take_back().await;
         }
     }
-
-    /// Follows the plugin's life, and keeps the way to it open. When its process is replaced the line to the old one is served on,
-    /// to its end.
-    pub(super) async fn keep(self: Rc<Self>, gateway: Rc<Gateway>, mut roster: RosterWatch) {
-        let mut line: Option<Line> = None;
-        let mut lost: Option<(Calls, Instant)> = None;
-        loop {
-            let mut retry = false;
-            let next = {
-                let roster = roster.borrow_and_update();
-                self.look(&roster)
-            };
-            match next {
-                Some(Target::Socket(calls)) if line.as_ref().is_some_and(|line| line.calls == calls) => {}
-                Some(Target::Socket(calls)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &calls)) => {
-                    retry = true
-                }
-                Some(Target::Socket(calls)) => match connect(&calls.path).await {
-                    Ok(stream) => {
-                        let link = Link::new(stream, &gateway.load, calls.leases);
-                        let serving = Rc::clone(&link).serve(Rc::clone(&gateway), Rc::clone(&self));
-                        *self.way.borrow_mut() = Way::Frames(link);
-                        line = Some(Line {
-                            calls,
-                            served: spawn_local(serving),
-                        });
-                        // The picture may have changed meanwhile.
-                        continue;
-                    }
-                    Err(_) => retry = true,
-                },
-                Some(Target::Channel(channel)) => *self.way.borrow_mut() = Way::Unary(channel),
-                None if line.is_none() => *self.way.borrow_mut() = Way::None,
-                None => {}
-            }
-            self.go_on(&gateway);
-            if self.give_up(Instant::now()) && roster.has_changed().is_err() {
-                return;
-            }
-            let first = self.waiting.borrow().first_until().filter(|_| !self.is_held());
-            tokio::select! {
-                changed = roster.changed() => if changed.is_err() { return },
-                () = ended(line.as_mut()) => {
-                    if let Some(Line { calls, .. }) = line.take() {
-                        // Most likely the process is ending, and the next picture says so.
-                        lost = Some((calls, Instant::now()));
-                    }
-                }
-                () = sleep(RETRY), if retry => {}
-                () = until(first) => {}
-                () = self.more.notified() => {}
-            }
-        }
-    }
-
-    /// A link has ended.
-    pub(super) fn forget(&self, link: &Rc<Link>) {
-        let mut way = self.way.borrow_mut();
-        if matches!(&*way, Way::Frames(present) if Rc::ptr_eq(present, link)) {
-            *way = Way::None;
-        }
-    }
-
-    /// Takes the picture in; says how the plugin can be reached.
-    fn look(self: &Rc<Self>, roster: &Roster) -> Option<Target> {
-        let member = roster.get(&self.name);
-        let was_held = self.is_held();
-        self.outlook.set(Outlook::of(member, roster.stopping));
-        if self.is_held() && !was_held {
-            // What is lent would go on asking the process that is paused.
-            let plugin = Rc::clone(self);
-            spawn_local(async move { plugin.take_back().await });
-        }
-        let member = member.filter(|member| matches!(member.state, State::Running | State::Stopping))?;
-        match &member.calls {
-            Some(calls) => Some(Target::Socket(calls.clone())),
-            None => member.channel.clone().map(Target::Channel),
-        }
-    }
-
-    /// If there is a way, what has waited takes it.
-    fn go_on(self: &Rc<Self>, gateway: &Gateway) {
-        if self.is_held() {
-            return;
-        }
-        self.held_up.borrow_mut().drain(..).for_each(Waker::wake);
-        if self.waiting.borrow().is_empty() || matches!(*self.way.borrow(), Way::None) {
-            return;
-        }
-        let waiting = self.waiting.borrow_mut().take_all();
-        for (arrival, waiting) in waiting {
-            let Waiting {
-                caller,
-                mut frame,
-                message,
-                ..
-            } = waiting;
-            let client = Rc::clone(&caller.client);
-            if let Fate::To(outlet) = self.pass_on(gateway, caller, arrival, &mut frame, message) {
-                outlet.send(&frame);
-            }
-            if client.has_hung_up() {
-                self.hung_up(&client);
-            }
-        }
-    }
-
-    /// Refuses the calls that have waited for too long, or all when nothing is to come.
-    fn give_up(&self, now: Instant) -> bool {
-        let outlook = self.outlook.get();
-        let hopeless = matches!(outlook, Outlook::Gone(_)) && matches!(*self.way.borrow(), Way::None);
-        let late = |waiting: &Waiting| hopeless || waiting.until <= now;
-        while !self.is_held()
-            && let Some(first) = self.waiting.borrow_mut().take_first_if(late)
-        {
-            first.caller.refuse(&outlook.text(&self.name));
-        }
-        hopeless
-    }
-}
-
-/// Where a running plugin takes calls.
-enum Target {
-    Socket(Calls),
-    Channel(Channel),
-}
-
-/// Whether this connection ended just now: a process that is about to end would let us in once more, and answer nothing.
-fn is_recent((lost, when): &(Calls, Instant), calls: &Calls) -> bool {
-    lost == calls && when.elapsed() < RETRY
-}
-
-async fn connect(path: &Path) -> io::Result<Quiet> {
-    Quiet::unix(UnixStream::connect(path).await?)
-}
-
-async fn ended(line: Option<&mut Line>) {
-    match line {
-        // However it has ended.
-        Some(line) => drop((&mut line.served).await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(end: Option<Instant>) {
-    match end {
-        Some(end) => sleep_until(end.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// One call over the control contract.
-async fn unary(plugin: Rc<Plugin>, channel: Channel, caller: Caller, arrival: u64, frame: Vec<u8>, message: Message) {
+async fn unary(
+    plugin: Rc<Plugin>,
+    channel: Channel,
+    _tie: Tie,
+    caller: Caller,
+    arrival: u64,
+    frame: Vec<u8>,
+    message: Message,
+) {
     let whole = String::from_utf8_lossy(message.name(&frame)).into_owned();
     let method = wire::split(&whole).map_or("", |(_, method)| method).to_owned();
     let mut client = PluginClient::new(channel)
