@@ -255,6 +255,7 @@ impl Run {
             let mut kept = renew::Kept {
                 renewals: renew::history().0 + 1,
                 logs: logs.into_iter().map(|log| baggage.add(log)).collect(),
+                door: Some(baggage.add(self.renewal.door.try_clone()?)),
                 ..renew::Kept::default()
             };
             self.fleet.pack(&mut baggage, &mut kept)?;

@@ -201,10 +201,12 @@ pub(crate) async fn serve(
         asking.clone(),
         calls,
     )?;
-    let doors = Doors {
-        port: rpc,
-        door: Door::open(&control_dir.rpc_socket(), access)?,
+    let door = match kept.door.and_then(|door| baggage.descriptor(door)) {
+        Some(listener) => Door::inherit(listener, &control_dir.rpc_socket(), access)?,
+        None => Door::open(&control_dir.rpc_socket(), access)?,
     };
+    let listener = door.copy()?;
+    let doors = Doors { port: rpc, door };
     let json = Bytes::from(serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?);
     let place = Arc::new(place(&loaded)?);
     let current = Current {
@@ -297,7 +299,7 @@ pub(crate) async fn serve(
         questions,
         reaper,
         memory,
-        renewal: Renewal::new(options.origin, freezing),
+        renewal: Renewal::new(options.origin, listener, freezing),
         renewed,
         signals,
         systemd,

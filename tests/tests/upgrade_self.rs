@@ -4,12 +4,22 @@
 use nix::sys::signal::Signal;
 use rr_common::{frame::flag, rpc::wire};
 use rr_tests::{
-    Room, Rpc, Server, bin, eventually, load::Load, process, room::free_port, rpc_place::local, wait::SOON,
+    Room, Rpc, Server, bin, eventually,
+    load::Load,
+    operator::{rr, upgrade_self},
+    process,
+    room::free_port,
+    rpc_place::local,
+    wait::SOON,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
-    os::unix::fs::PermissionsExt,
-    process::{Command, Output},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
 /// A server for HTTP with everything that has something to lose.
@@ -25,27 +35,8 @@ fn start() -> (Server, u16) {
     (Server::http(settings), rpc)
 }
 
-fn command(server: &Server, arguments: &[&str]) -> Output {
-    let mut command = Command::new(bin::server());
-    let file = server.room().file(".rr.yaml");
-    command.args(arguments).arg("-c").arg(file).output().unwrap()
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[track_caller]
-fn upgrade(server: &Server) {
-    let upgraded = command(server, &["upgrade", "self", "--json"]);
-    assert!(
-        upgraded.status.success(),
-        "{}\n{}",
-        text(&upgraded.stderr),
-        server.log()
-    );
-    let answer: Value = serde_json::from_slice(&upgraded.stdout).unwrap();
-    assert_eq!(answer["pid"], server.pid());
 }
 
 /// How many upgrades: more by `RR_TEST_ROUNDS`.
@@ -66,7 +57,7 @@ fn under_load_no_request_and_no_call_fails() {
         eventually(SOON, || {
             requests.answers() > before.0 + 20 && calls.answers() > before.1 + 20
         });
-        upgrade(&server);
+        upgrade_self(&server);
         assert_eq!(server.plugin("rr-http"), plugin);
     }
     let before = calls.answers();
@@ -88,6 +79,40 @@ fn under_load_no_request_and_no_call_fails() {
 }
 
 #[test]
+fn whoever_asks_by_the_control_directory_is_let_in_at_any_moment() {
+    let room = Room::new();
+    let dir = room.file("control");
+    let server = Server::http_in(
+        room,
+        json!({"supervisor": {"adopt_timeout": "20s", "control": {"dir": dir}}}),
+    );
+    let over = Arc::new(AtomicBool::new(false));
+    let asking = thread::spawn({
+        let (over, socket) = (Arc::clone(&over), dir.join("rpc.sock"));
+        move || {
+            let (mut refused, mut answered) = (0, 0);
+            while !over.load(Ordering::Relaxed) {
+                match UnixStream::connect(&socket) {
+                    Err(_) => refused += 1,
+                    // Without an answer this one panics.
+                    Ok(_) => {
+                        answered += usize::from(Rpc::unix(&socket).call("rpc.Version", &json!(true)).error().is_none())
+                    }
+                }
+            }
+            (refused, answered)
+        }
+    });
+    for _ in 0..rounds() {
+        upgrade_self(&server);
+    }
+    over.store(true, Ordering::Relaxed);
+    let (refused, answered) = asking.join().unwrap();
+    assert!(refused == 0 && answered > 0, "{refused} of {answered}");
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+#[test]
 fn what_was_told_before_is_known_after() {
     let (server, port) = start();
     let mut rpc = Rpc::tcp(local(port));
@@ -105,7 +130,7 @@ fn what_was_told_before_is_known_after() {
     wire::answer(&mut half, flag::JSON, 99, b"rpc.Version", b"true");
     assert!(other.send(&half[..20]));
 
-    upgrade(&server);
+    upgrade_self(&server);
     assert!(other.send(&half[20..]));
     assert!(other.answer(99).error().is_none());
     let add = json!({"name": "orders", "value": 2.0});
@@ -132,7 +157,7 @@ fn what_was_told_before_is_known_after() {
             .all(|plugin| plugin["state"] == "running")
     });
     for plugin in ["kv", "lock"] {
-        let upgraded = command(&server, &["upgrade", plugin]);
+        let upgraded = rr(&server, &["upgrade", plugin]);
         assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));
     }
     assert_eq!(rpc.call("kv.Has", &has).json()["items"][0]["key"], "k");
@@ -165,7 +190,7 @@ fn a_bad_program_changes_nothing() {
         (&*foreign, "version 9 of the control contract"),
         (&*gone, "No such file"),
     ] {
-        let refused = command(&server, &["upgrade", "self", "--binary", binary]);
+        let refused = rr(&server, &["upgrade", "self", "--binary", binary]);
         assert_eq!(refused.status.code(), Some(1), "{binary}: {}", text(&refused.stdout));
         assert!(
             text(&refused.stderr).contains(reason),

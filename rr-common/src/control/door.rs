@@ -9,7 +9,7 @@ use std::{
     ffi::CString,
     fs, io,
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{fs::PermissionsExt, net::UnixListener},
     },
     path::{Path, PathBuf},
@@ -172,35 +172,79 @@ impl Door {
         })
     }
 
-    /// Accepts until the stream is dropped, on the runtime in which this is called. Strangers are turned away with a warning.
+    /// Takes over a control socket that a program before us in this process has bound. Others may be let in by now.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn inherit(listener: OwnedFd, path: &Path, access: Access) -> io::Result<Self> {
+        access.protect(path, false)?;
+        Ok(Self {
+            listener: listener.into(),
+            path: path.to_owned(),
+            access,
+        })
+    }
+
+    /// A copy of the socket, for the next program of this process.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        Ok(self.listener.try_clone()?.into())
+    }
+
+    /// Lets guests in, on the runtime in which this is called.
+    ///
+    /// # Errors
+    /// The runtime cannot watch the socket.
+    pub fn guests(self) -> io::Result<Guests> {
+        let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
+        Ok(Guests { listener, door: self })
+    }
+
+    /// Accepts until the stream is dropped, on the runtime in which this is called.
     ///
     /// # Errors
     /// The runtime cannot watch the socket.
     pub fn connections(self) -> io::Result<ReceiverStream<io::Result<UnixStream>>> {
-        let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
+        let door = self.guests()?;
         let (guests, stream) = mpsc::channel(8);
         tokio::spawn(async move {
             loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
+                let guest = tokio::select! {
+                    guest = door.next() => guest,
                     () = guests.closed() => break,
                 };
-                match accepted {
-                    Ok((stream, _)) if self.access.knows(stream.as_fd(), "control") => {
-                        if guests.send(Ok(stream)).await.is_err() {
-                            break;
-                        }
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        // Most likely no free descriptor, which passes; without a wait this would spin.
-                        tracing::warn!(target: "control", %error, "accepting a control connection failed");
-                        sleep(Duration::from_millis(100)).await;
-                    }
+                if guests.send(Ok(guest)).await.is_err() {
+                    break;
                 }
             }
         });
         Ok(ReceiverStream::new(stream))
+    }
+}
+
+/// Those who come in.
+#[derive(Debug)]
+pub struct Guests {
+    listener: tokio::net::UnixListener,
+    door: Door,
+}
+
+impl Guests {
+    /// The next one that may. Strangers are turned away with a warning.
+    pub async fn next(&self) -> UnixStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) if self.door.access.knows(stream.as_fd(), "control") => return stream,
+                Ok(_) => {}
+                Err(error) => {
+                    // Most likely no free descriptor, which passes; without a wait this would spin.
+                    tracing::warn!(target: "control", %error, "accepting a control connection failed");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use tokio::{
     sync::{Notify, mpsc},
     task::spawn_local,
 };
-use tokio_stream::StreamExt;
 
 /// Most connections at once; more wait in the kernel's queue.
 const MOST: usize = 16_384;
@@ -102,17 +101,17 @@ impl Entrance {
 
     /// Accepts at the control directory's socket, for ever.
     async fn admit(self: Rc<Self>, door: Door) -> io::Result<()> {
-        let mut connections = door.connections()?;
-        while let Some(stream) = connections.next().await {
-            // A connection that is gone already is no trouble of ours.
-            let Ok(stream) = stream else { continue };
+        let guests = door.guests()?;
+        loop {
+            // Operators come in however many clients there are.
+            let stream = guests.next().await;
             // What calls itself, for a plugin that has asked for it over the contract, ends with this program.
             let tie = is_own(&stream).then(|| self.gateway.ties.tie("Supervisor.Call"));
+            // A connection that is gone already is no trouble of ours.
             if let Ok(stream) = Quiet::unix(stream) {
                 self.serve(Client::new(stream, &self.gateway.load), tie);
             }
         }
-        Ok(())
     }
 
     fn serve(self: &Rc<Self>, client: Rc<Client>, tie: Option<Tie>) {

@@ -44,6 +44,8 @@ pub(crate) struct Kept {
     pub listeners: Vec<Descriptor>,
     /// Our ends of the plugins' sockets for log lines.
     pub logs: Vec<Descriptor>,
+    /// The RPC socket of the control directory.
+    pub door: Option<Descriptor>,
 }
 
 /// Somebody wants the supervisor's program to be replaced.

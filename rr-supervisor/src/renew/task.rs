@@ -8,6 +8,7 @@ use crate::{
 };
 use nix::unistd::Pid;
 use std::{
+    os::fd::OwnedFd,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Renewal {
     /// How this process was started.
     pub(crate) origin: Origin,
+    /// The RPC socket of the control directory.
+    pub(crate) door: OwnedFd,
     freezing: mpsc::Sender<Order>,
     step: Step,
 }
@@ -52,9 +55,10 @@ struct Fit {
 
 impl Renewal {
     /// None has begun.
-    pub(crate) fn new(origin: Origin, freezing: mpsc::Sender<Order>) -> Self {
+    pub(crate) fn new(origin: Origin, door: OwnedFd, freezing: mpsc::Sender<Order>) -> Self {
         Self {
             origin,
+            door,
             freezing,
             step: Step::None,
         }
@@ -195,6 +199,10 @@ fn refuse(told: Option<Told>, reason: String) {
 mod tests {
     use super::*;
 
+    fn nobody() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
     fn wish() -> (Wish, oneshot::Receiver<Result<(), String>>) {
         let (told, hears) = oneshot::channel();
         let wish = Wish {
@@ -207,7 +215,7 @@ mod tests {
     #[test]
     fn a_wish_waits_for_what_is_under_way_but_not_for_ever() {
         let (freezing, _orders) = mpsc::channel(1);
-        let mut renewal = Renewal::new(Origin::default(), freezing);
+        let mut renewal = Renewal::new(Origin::default(), nobody(), freezing);
         let now = Instant::now();
         let busy = || Some("busy".to_owned());
         let (first, mut hears) = wish();
@@ -235,7 +243,7 @@ mod tests {
     #[test]
     fn what_comes_up_at_the_last_moment_is_waited_for_again() {
         let (freezing, mut orders) = mpsc::channel(1);
-        let mut renewal = Renewal::new(Origin::default(), freezing);
+        let mut renewal = Renewal::new(Origin::default(), nobody(), freezing);
         let now = Instant::now();
         let (told, mut hears) = oneshot::channel();
         renewal.step = Step::Fit(Fit {
