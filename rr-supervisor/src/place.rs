@@ -1,5 +1,6 @@
 //! Where processes are started, and with which variables besides our own: what may be another one after a reload.
 
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs, io,
@@ -9,7 +10,8 @@ use std::{
 };
 
 /// A place to start processes in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Place {
     /// The working directory, all links followed; empty for our own.
     pub directory: PathBuf,

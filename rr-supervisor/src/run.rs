@@ -13,7 +13,7 @@ use crate::{
     plugins::{catalog::Role, lifecycle::Exit},
     reaper::{self, Reaper},
     reload::Reload,
-    renew::{self, Renewal, Wish},
+    renew::{self, Due, Renewal, Wish},
     service::{self, Services},
 };
 use nix::unistd::Pid;
@@ -21,7 +21,6 @@ use rr_common::shutdown::{SAME_SIGNAL, Signals};
 use std::{
     convert::Infallible,
     io,
-    path::Path,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -171,7 +170,9 @@ impl Run {
                 self.follow_signal();
             }
             let (fleet, reload) = (&self.fleet, &self.reload);
-            self.renewal.proceed(|| objection(fleet, reload, is_running), now);
+            let in_force = &reload.current().json;
+            self.renewal
+                .proceed(in_force, || objection(fleet, reload, is_running), now);
             let wakes = [self.fleet.wake(), self.services.wake(), self.renewal.wake()];
             let wake = wakes.into_iter().flatten().min();
             tokio::select! {
@@ -193,10 +194,10 @@ impl Run {
                 Some(order) = self.services.order() => self.services.obey(order, Instant::now()),
                 Some(question) = self.questions.recv() => self.answer(question, is_running),
                 Some(()) = renew.recv() => self.answer(Question::Renew(Wish { binary: None, told: None }), is_running),
-                (binary, frozen) = self.renewal.is_due() => match objection(&self.fleet, &self.reload, is_running) {
+                due = self.renewal.is_due() => match objection(&self.fleet, &self.reload, is_running) {
                     Some(_) => self.renewal.again(),
                     None => {
-                        let reason = self.become_another(&binary, frozen);
+                        let reason = self.become_another(due);
                         self.renewal.call_off(&reason);
                     }
                 },
@@ -244,7 +245,8 @@ impl Run {
     }
 
     /// Becomes another program. Comes back with the reason if that fails; nothing has changed then.
-    fn become_another(&mut self, binary: &Path, frozen: Frozen) -> String {
+    fn become_another(&mut self, due: Due) -> String {
+        let Due { binary, reload, frozen } = due;
         let Frozen {
             mut baggage,
             thaw: _thaw,
@@ -256,12 +258,14 @@ impl Run {
                 renewals: renew::history().0 + 1,
                 logs: logs.into_iter().map(|log| baggage.add(log)).collect(),
                 door: Some(baggage.add(self.renewal.door.try_clone()?)),
+                reload,
                 ..renew::Kept::default()
             };
             self.fleet.pack(&mut baggage, &mut kept)?;
+            self.reload.pack(&mut baggage)?;
             baggage.put(renew::ROOM, &kept)?;
             renew::block_signals()?;
-            let failed = renew::execute(binary, &self.renewal.origin, &baggage);
+            let failed = renew::execute(&binary, &self.renewal.origin, &baggage);
             renew::unblock_signals();
             failed
         };

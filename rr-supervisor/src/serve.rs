@@ -17,10 +17,10 @@ use crate::{
     place::Place,
     plugins::{catalog, process},
     reaper::Reaper,
-    reload::{Current, Reload, Source},
+    reload::{Current, Reload, Source, Start},
     renew::{
         self, Origin, Renewal,
-        baggage::{self, Baggage, Descriptor},
+        baggage::{Baggage, Descriptor},
     },
     rpc_thread::RpcThread,
     run::{Ended, Notice, Run},
@@ -43,7 +43,6 @@ use rr_common::{
 };
 use std::{
     collections::BTreeMap,
-    env,
     io::{self, Write},
     os::fd::OwnedFd,
     path::Path,
@@ -111,6 +110,8 @@ pub(crate) struct Options<'a> {
     pub watch: bool,
     /// What this process inherited.
     pub inherited: Inherited,
+    /// What a program before us in this process has left.
+    pub baggage: Option<Baggage>,
     /// How this process was started.
     pub origin: Origin,
     /// How the configuration was read.
@@ -122,10 +123,15 @@ pub(crate) struct Options<'a> {
 /// # Errors
 /// What keeps it from starting.
 pub(crate) async fn serve(
-    mut loaded: Loaded,
+    start: Start,
     options: Options<'_>,
     notice: impl FnMut(Notice, &Fleet),
 ) -> Result<Ended, ServeError> {
+    let Start {
+        mut loaded,
+        place,
+        exported,
+    } = start;
     let entries = catalog::entries(&loaded.config).map_err(|missing| {
         let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();
         ServeError::Plugins(texts.join("\n"))
@@ -149,9 +155,8 @@ pub(crate) async fn serve(
     for section in loaded.config.unserved_sections() {
         tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
     }
-    let baggage = options.inherited.predecessor.and_then(unpack);
-    let renewed = baggage.is_some();
-    let mut baggage = baggage.unwrap_or_default();
+    let renewed = options.baggage.is_some();
+    let mut baggage = options.baggage.unwrap_or_default();
     let kept: renew::Kept = baggage.take(renew::ROOM);
     renew::count_on(kept.renewals);
     let mut all = |which: Vec<Descriptor>| which.into_iter().filter_map(|one| baggage.descriptor(one)).collect();
@@ -208,7 +213,7 @@ pub(crate) async fn serve(
     let listener = door.copy()?;
     let doors = Doors { port: rpc, door };
     let json = Bytes::from(serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?);
-    let place = Arc::new(place(&loaded)?);
+    let place = Arc::new(place);
     let current = Current {
         json: json.clone(),
         entries: entries.clone(),
@@ -216,7 +221,8 @@ pub(crate) async fn serve(
     };
     let source = Source {
         options: options.read,
-        exported: loaded.env.keys().cloned().collect(),
+        base_dir: loaded.base_dir.clone(),
+        exported,
         for_people: options.for_people,
     };
     let ledger = metrics::Ledger::default();
@@ -293,6 +299,10 @@ pub(crate) async fn serve(
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions, before));
     let watchdog = loaded.config.endure.watchdog_sec;
     let systemd = Systemd::new(notify, watchdog, rpc_thread.handle().clone());
+    let mut reload = Reload::new(source, current, service_orders, shown, counted);
+    if kept.reload {
+        reload.soon();
+    }
     let run = Run {
         fleet,
         services,
@@ -304,7 +314,7 @@ pub(crate) async fn serve(
         signals,
         systemd,
         grace,
-        reload: Reload::new(source, current, service_orders, shown, counted),
+        reload,
     };
     // What the plugins need of it has been encoded.
     drop(loaded);
@@ -385,14 +395,6 @@ struct Arrival<'a> {
     lock: Option<OwnedFd>,
     /// There was one.
     renewed: bool,
-}
-
-/// What a program before this one in the same process has left. Without it we are a supervisor that adopts.
-fn unpack(socket: OwnedFd) -> Option<Baggage> {
-    let received = baggage::receive(&socket.into());
-    received
-        .inspect_err(|error| tracing::error!(target: "supervisor", "connections are lost: {error}"))
-        .ok()
 }
 
 /// What comes before the first plugin: the control directory and who may use it, the listening sockets, `on_init`.
@@ -533,13 +535,4 @@ pub(crate) fn patience(tree: &serde_json::Value, entry: &catalog::Entry) -> Dura
     let written = tree.pointer(&format!("/{}/pool/allocate_timeout", entry.name));
     let written = written.and_then(|value| serde_json::from_value::<Dur>(value.clone()).ok());
     START_PATIENCE + written.unwrap_or(Dur::secs(60)).get()
-}
-
-/// Where processes are started: here.
-fn place(loaded: &Loaded) -> io::Result<Place> {
-    Ok(Place {
-        directory: env::current_dir()?,
-        set: loaded.env.clone(),
-        ..Place::default()
-    })
 }

@@ -48,11 +48,12 @@ enum Fault {
     Upgrade,
     GoodReload,
     BadReload,
+    Renew,
     KillSupervisor,
 }
 
 /// How often each comes.
-const MIX: [(Fault, u64); 10] = [
+const MIX: [(Fault, u64); 11] = [
     (Fault::KillPlugin, 10),
     (Fault::KillWorker, 8),
     (Fault::TerminateWorker, 2),
@@ -62,6 +63,7 @@ const MIX: [(Fault, u64); 10] = [
     (Fault::Upgrade, 4),
     (Fault::GoodReload, 2),
     (Fault::BadReload, 2),
+    (Fault::Renew, 2),
     (Fault::KillSupervisor, 1),
 ];
 
@@ -279,6 +281,7 @@ impl Place {
                 let plugin = dice.pick(&["http", "own", "kv", "lock"]).unwrap();
                 (self.ask("supervisor.Upgrade", json!({"plugin": plugin})), None)
             }
+            Fault::Renew => (self.ask("supervisor.Renew", json!({})), None),
             Fault::KillSupervisor => {
                 self.replace_supervisor();
                 (format!("KillSupervisor, now {}", self.server.pid()), None)
@@ -503,7 +506,8 @@ fn after_random_faults_everything_is_as_before() {
     assert!(goes_on, "no answers: {}", report(&place));
 
     // An adopted process is watched by descriptors of its own: one of each that is the supervisor's child is what there was before.
-    if !place.before.is_empty() {
+    let renewals = operator.call("supervisor.Self", &Value::Null).json()["renewals"].clone();
+    if !place.before.is_empty() || renewals != 0 {
         place.plugins().into_iter().for_each(process::kill_and_wait);
         let again = holds_within(RECOVERY, || place.is_itself(&mut operator));
         assert!(again, "not itself after all were killed: {}", report(&place));
@@ -523,7 +527,7 @@ fn after_random_faults_everything_is_as_before() {
         assert_eq!(outcome.refused, 0, "connections were refused: {}", report(&place));
     }
     println!(
-        "{} requests answered, {} failed with their process",
+        "{renewals} renewals at the end, {} requests answered, {} failed with their process",
         outcome.answers,
         outcome.failures.len()
     );

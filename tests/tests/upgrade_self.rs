@@ -10,11 +10,13 @@ use rr_tests::{
     process,
     room::free_port,
     rpc_place::local,
+    server::http_config,
     wait::SOON,
 };
 use serde_json::json;
 use std::{
     os::unix::{fs::PermissionsExt, net::UnixStream},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,6 +39,12 @@ fn start() -> (Server, u16) {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn renewals(rpc: &mut Rpc) -> u64 {
+    rpc.call("supervisor.Self", &json!(true)).json()["renewals"]
+        .as_u64()
+        .unwrap()
 }
 
 /// How many upgrades: more by `RR_TEST_ROUNDS`.
@@ -143,7 +151,6 @@ fn what_was_told_before_is_known_after() {
     let has = json!({"storage": "memory", "items": [{"key": "k"}]});
     assert_eq!(rpc.call("kv.Has", &has).json()["items"][0]["key"], "k");
     // A signal does the same.
-    let renewals = |rpc: &mut Rpc| rpc.call("supervisor.Self", &json!(true)).json()["renewals"].clone();
     assert_eq!(renewals(&mut rpc), 1);
     server.signal(Signal::SIGUSR2);
     eventually(SOON, || renewals(&mut rpc) == 2);
@@ -200,10 +207,90 @@ fn a_bad_program_changes_nothing() {
         assert_eq!(rpc.call("rpc.Version", &json!(true)).json(), version);
         assert_eq!(server.client().get("/rpc?method=rpc.Version").status, 200);
     }
-    // A file that would not load keeps it from being read by a new program.
-    server.room().write(".rr.yaml", "version: '3'\nhttp: 5\n");
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+/// What the file says by then is the business of a reload, which follows a signal and nothing else.
+#[test]
+fn the_configuration_in_force_stays_in_force() {
+    let (server, port) = start();
+    let mut rpc = Rpc::tcp(local(port));
+    let file = server.room().file(".rr.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let plugin = server.plugin("rr-http");
+    let of_three = text.replace("\"num_workers\":2", "\"num_workers\":3");
+    assert_ne!(text, of_three);
+    // Another file, one that is wrong, one with an address that is taken, and none at all.
+    let taken = free_port();
+    let _taken = std::net::TcpListener::bind(local(taken)).unwrap();
+    let elsewhere = text.replace(
+        &format!("127.0.0.1:{}", server.address().port()),
+        &local(taken).to_string(),
+    );
+    for other in [&*of_three, "version: '3'\nhttp: 5\n", &*elsewhere, ""] {
+        server.room().write(".rr.yaml", other);
+        let before = renewals(&mut rpc);
+        assert_eq!(rpc.call("supervisor.Renew", &json!({})).error(), None);
+        eventually(SOON, || renewals(&mut rpc) > before);
+        assert_eq!(server.client().get("/echo?body=hi").text(), "hi");
+        assert_eq!((server.plugin("rr-http"), server.workers().len()), (plugin, 2));
+    }
+    // A signal's reload says why it changes nothing.
     server.signal(Signal::SIGUSR2);
-    server.wait_log("the supervisor stays what it is");
-    assert_eq!(rpc.call("rpc.Version", &json!(true)).json(), version);
+    server.wait_log("the reload has changed nothing");
+    assert_eq!((server.plugin("rr-http"), server.workers().len()), (plugin, 2));
+    server.room().write(".rr.yaml", &of_three);
+    server.signal(Signal::SIGUSR2);
+    eventually(SOON, || server.workers().len() == 3);
+    // And that is what the next one begins with.
+    server.room().write(".rr.yaml", "rubbish");
+    let before = renewals(&mut rpc);
+    assert_eq!(rpc.call("supervisor.Renew", &json!({})).error(), None);
+    eventually(SOON, || renewals(&mut rpc) > before);
+    assert_eq!(server.workers().len(), 3);
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+/// A release is deployed by a link, and the old one removed: the directory that is in force may be gone.
+#[test]
+fn a_directory_that_is_gone_ends_nothing() {
+    let (room, port, rpc) = (Room::new(), free_port(), free_port());
+    let dir = room.path().canonicalize().unwrap();
+    let release = |name: &str| {
+        let release = dir.join(name);
+        std::fs::create_dir(&release).unwrap();
+        let mut config = http_config(
+            port,
+            json!({
+                "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+                "supervisor": {"adopt_timeout": "20s"},
+            }),
+        );
+        config["server"]["env"] = json!({"RELEASE": name});
+        std::fs::write(release.join(".rr.yaml"), config.to_string()).unwrap();
+        let next = dir.join("next");
+        std::os::unix::fs::symlink(&release, &next).unwrap();
+        std::fs::rename(next, dir.join("current")).unwrap();
+    };
+    release("one");
+    let mut command = Command::new(bin::server());
+    command
+        .args(["serve", "-c", "current/.rr.yaml"])
+        .current_dir(&dir)
+        .env("PWD", &dir);
+    let server = Server::run(room, port, command);
+    server.wait_ready();
+    let mut rpc = Rpc::tcp(local(rpc));
+    let seen = || server.client().get("/env?name=RELEASE").text();
+    assert_eq!(seen(), "one");
+    std::fs::remove_dir_all(dir.join("one")).unwrap();
+    assert_eq!(rpc.call("supervisor.Renew", &json!({})).error(), None);
+    eventually(SOON, || renewals(&mut rpc) == 1);
+    assert_eq!(seen(), "one");
+    // The next release comes by the link, as RoadRunner's restart by this signal finds it.
+    release("two");
+    server.signal(Signal::SIGUSR2);
+    eventually(SOON, || seen() == "two");
+    assert_eq!(renewals(&mut rpc), 2);
     assert!(server.stop().success(), "{}", server.log());
 }

@@ -8,9 +8,11 @@ use super::{
     files::{self, Located},
     include,
     interpolate::{self, Lookup},
+    json,
     node::{Node, Origin, Value},
     overrides, references, schema,
 };
+use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -75,6 +77,24 @@ pub fn load_with(options: &LoadOptions, env: &dyn Fn(&str) -> Option<String>) ->
         true => Ok(loaded),
         false => Err(Diagnostics(findings.errors)),
     }
+}
+
+/// One that was loaded before, from its [`Loaded::tree`]: it is taken as it is, wherever it once came from.
+///
+/// # Errors
+/// It is none that this build could have loaded.
+pub fn restore(tree: serde_json::Value, base_dir: PathBuf) -> Result<Loaded, Diagnostics> {
+    let name = "the configuration in force";
+    let wrong = |error: serde_json::Error| Diagnostics(vec![Diagnostic::file(name, 0, error.to_string())]);
+    let root = json::parse(&tree.to_string(), &name.into()).map_err(|error| Diagnostics(vec![error]))?;
+    Ok(Loaded {
+        config: Config::deserialize(&tree).map_err(wrong)?,
+        tree,
+        warnings: Vec::new(),
+        base_dir,
+        env: BTreeMap::new(),
+        root,
+    })
 }
 
 /// Everything that `load` would say; with `strict` the warnings are errors.

@@ -38,7 +38,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Findings};
 pub use duration::Dur;
 pub use editor::schema_text;
 pub use interpolate::expand_env;
-pub use load::{LoadOptions, Loaded, check, check_text, load, load_with};
+pub use load::{LoadOptions, Loaded, check, check_text, load, load_with, restore};
 pub use node::{Node, Origin, Source, Value};
 pub use origin::{ShowOptions, show};
 pub use section::Config;

@@ -4,15 +4,17 @@ use super::{Failure, Global, version};
 use crate::{
     fleet::Fleet,
     pid_file::PidFile,
-    renew::{Origin, check::Report},
+    reload::Start,
+    renew::{
+        Origin,
+        baggage::{self, Baggage},
+        check::Report,
+    },
     run::{Ended, Notice},
     serve::{self, Options},
 };
-use rr_common::{
-    COMPATIBLE_VERSION, config,
-    listen::{self, Inherited},
-};
-use std::{env, process::ExitCode};
+use rr_common::{COMPATIBLE_VERSION, config, listen::Inherited};
+use std::{io, os::fd::OwnedFd, path::PathBuf, process::ExitCode};
 
 /// Runs the server.
 pub(super) fn run(global: &Global, inherited: Inherited) -> Result<ExitCode, Failure> {
@@ -38,16 +40,18 @@ pub(super) fn stopping(grace_seconds: u64) -> String {
 /// Loads the configuration and runs the server; `tell` is told of its life, with the grace period in seconds.
 pub(super) fn start(
     global: &Global,
-    inherited: Inherited,
+    mut inherited: Inherited,
     for_people: bool,
     watch: bool,
     mut tell: impl FnMut(Notice, u64, &Fleet),
 ) -> Result<ExitCode, Failure> {
     let origin = Origin::of_this_process();
     let read = global.load_options();
-    let loaded = config::load(&read)?;
-    env::set_current_dir(&loaded.base_dir)?;
-    listen::export(&loaded.env);
+    let mut baggage = inherited.predecessor.take().and_then(unpack);
+    let start = match baggage.as_mut().and_then(Start::from_baggage) {
+        Some(in_force) => in_force,
+        None => Start::from_files(&read)?,
+    };
     let mut pid_file = global.pid.then(PidFile::write).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let options = Options {
@@ -56,10 +60,11 @@ pub(super) fn start(
         for_people,
         watch,
         inherited,
+        baggage,
         origin,
         read,
     };
-    let ended = runtime.block_on(serve::serve(loaded, options, |notice, fleet| {
+    let ended = runtime.block_on(serve::serve(start, options, |notice, fleet| {
         if notice == Notice::Moved && pid_file.is_some() {
             match PidFile::write() {
                 Ok(moved) => pid_file = Some(moved),
@@ -79,10 +84,19 @@ pub(super) fn start(
     }
 }
 
-/// Says on one line what this program is, if it could serve with these arguments.
+/// What a program before this one in the same process has left. Without it we are a supervisor that adopts.
+#[allow(clippy::print_stderr)] // There is no log yet.
+fn unpack(socket: OwnedFd) -> Option<Baggage> {
+    baggage::receive(&socket.into())
+        .inspect_err(|error| eprintln!("connections are lost: {error}"))
+        .ok()
+}
+
+/// Says on one line what this program is, if it could serve the configuration that comes on stdin.
 #[allow(clippy::print_stdout)]
-pub(super) fn check_self(global: &Global) -> Result<ExitCode, Failure> {
-    let loaded = config::load(&global.load_options())?;
+pub(super) fn check_self() -> Result<ExitCode, Failure> {
+    let tree = serde_json::from_reader(io::stdin().lock())?;
+    let loaded = config::restore(tree, PathBuf::new())?;
     serve::check(&loaded)?;
     println!("{}", serde_json::to_string(&Report::own())?);
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! `reload` and SIGHUP: the configuration is read again, and what has changed in it takes effect: all of it, or nothing.
 //!
-//! - [`source`]: the files, and what is in force
+//! - [`source`]: the files, and what is in force; [`start`]: what a program begins with
 //! - [`plan`]: what that means for the plugins; [`own`]: and for what this process does itself. Both pure
 //! - [`task`]: one reload from the file to the answer; [`hands`]: what it asks of the loop and the services
 //! - [`steps`]: the loop's side, where everything takes effect at once
@@ -11,11 +11,13 @@ mod own;
 mod plan;
 mod report;
 mod source;
+mod start;
 mod steps;
 mod task;
 
 pub(crate) use report::Report;
 pub(crate) use source::{Current, Source};
+pub(crate) use start::Start;
 pub(crate) use steps::Look;
 
 use crate::{metrics::Metrics, plugins::lifecycle::Exit, run::Run, service};
@@ -115,6 +117,11 @@ impl Reload {
         }
     }
 
+    /// A reload that nobody waits for, as soon as there may be one.
+    pub(crate) fn soon(&mut self) {
+        self.again = true;
+    }
+
     /// True until the present one is over.
     pub(crate) fn is_running(&self) -> bool {
         self.running.is_some()
@@ -141,6 +148,11 @@ impl Reload {
                 let _ = told.send(Err(STOPPING.into()));
             }
         }
+    }
+
+    /// What is in force.
+    pub(crate) fn current(&self) -> &Current {
+        &self.current
     }
 
     fn awaited(&mut self, pid: Pid, told: oneshot::Sender<Exit>) {
@@ -189,7 +201,7 @@ impl Run {
     /// SIGHUP: opens the log files anew, and reloads as soon as it may.
     pub(crate) fn hang_up(&mut self) {
         self.fleet.reopen_logs();
-        self.reload.again = true;
+        self.reload.soon();
     }
 
     /// Follows a signal, when nothing else is under way.

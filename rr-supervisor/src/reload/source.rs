@@ -22,6 +22,8 @@ use std::{
 pub(crate) struct Source {
     /// The command line's options.
     pub options: LoadOptions,
+    /// The directory that relative paths start from, as it is written.
+    pub base_dir: PathBuf,
     /// Variables that our environment has from the dotenv files of the start.
     pub exported: BTreeSet<String>,
     /// Log lines for people (`up`).

@@ -1,26 +1,28 @@
-//! Is that program fit to take our place? It is asked: run with our own arguments behind [`VERB`] it loads the configuration, says
-//! what it is, and does nothing else.
+//! Is that program fit to take our place? It is asked: run with [`VERB`] it takes the configuration in force from its stdin, says what it
+//! is, and does nothing else.
 
 use super::{Wish, baggage, execute::Origin};
 use crate::{adopt::memory, plugins::lifecycle::Exit, plugins::process::kill_group};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
+    sys::memfd::{MFdFlags, memfd_create},
     unistd::Pid,
 };
 use rr_common::{COMPATIBLE_VERSION, control::CONTRACT_VERSION};
 use serde::{Deserialize, Serialize};
 use std::{
-    io::{self, PipeReader, Read},
+    fs::File,
+    io::{self, PipeReader, Read, Seek, Write},
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 /// The command by which a program says what it is.
 pub(crate) const VERB: &str = "check-self";
 
-/// How long it may take: it loads a configuration.
+/// How long it may take: it reads a configuration.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// More than it has to say.
@@ -82,7 +84,7 @@ impl Check {
     ///
     /// # Errors
     /// It cannot be executed; the wish comes back with the reason.
-    pub(crate) fn begin(wish: Wish, origin: &Origin, now: Instant) -> Result<Self, (Wish, String)> {
+    pub(crate) fn begin(wish: Wish, origin: &Origin, in_force: &[u8], now: Instant) -> Result<Self, (Wish, String)> {
         let binary = wish.binary.clone().unwrap_or_else(|| origin.program.clone());
         let begun = || -> io::Result<(Pid, PipeReader)> {
             let (output, writer) = io::pipe()?;
@@ -90,9 +92,8 @@ impl Check {
             let child = Command::new(&binary)
                 .arg(VERB)
                 .args(origin.arguments.iter().skip(1))
-                .current_dir(&origin.directory)
                 .process_group(0)
-                .stdin(Stdio::null())
+                .stdin(file_of(in_force)?)
                 .stdout(writer.try_clone()?)
                 .stderr(writer)
                 .spawn()?;
@@ -140,6 +141,14 @@ impl Check {
         verdict(exit, &String::from_utf8_lossy(&output))
             .map_err(|reason| format!("{}: {reason}", self.binary.display()))
     }
+}
+
+/// A file in memory with these bytes, to be read from its begin.
+fn file_of(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("rr-check", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn verdict(exit: Exit, output: &str) -> Result<(), String> {

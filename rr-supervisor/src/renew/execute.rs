@@ -5,12 +5,13 @@ use crate::place;
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{SigSet, Signal},
-    unistd::execve,
+    unistd::{execve, fchdir},
 };
 use std::{
     convert::Infallible,
     env,
     ffi::{CString, OsString},
+    fs::File,
     io,
     os::{
         fd::AsRawFd,
@@ -79,13 +80,11 @@ pub(crate) fn execute(binary: &Path, origin: &Origin, baggage: &Baggage) -> io::
     // The descriptors travel in the socket: this is the only one that the next program inherits, and if it never runs they are
     // closed with it.
     fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty())).map_err(io::Error::from)?;
-    // It may have been removed since; then there is no way back, nor a need for one.
-    let here = env::current_dir();
-    env::set_current_dir(&origin.directory)?;
+    let here = File::open(".")?;
+    // There our arguments are read. It may have been removed: then only a reload will miss it.
+    let _ = env::set_current_dir(&origin.directory);
     let failed = become_it(binary, origin, theirs.as_raw_fd());
-    if let Ok(here) = here {
-        env::set_current_dir(here)?;
-    }
+    fchdir(here)?;
     failed
 }
 

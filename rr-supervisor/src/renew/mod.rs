@@ -1,11 +1,12 @@
 //! The supervisor's own program is replaced by a newer one in place (`upgrade self`, SIGUSR2): the same process, the same pid, the
 //! same descriptors.
 //!
-//! First the new program is run as a child, with the arguments of this one, and says what it is ([`check`]): whether it reads this
-//! configuration, and speaks the same versions of the contract and of what is handed over. A bad one changes nothing. Then everything
+//! First the new program is run as a child and says what it is ([`check`]): whether it could serve the configuration that is in force,
+//! and speaks the same versions of the contract and of what is handed over. A bad one changes nothing. Then everything
 //! that others hold on to is put together ([`baggage`]) and this process executes the new program ([`execute`]). To the plugins that
 //! is a supervisor's death and an adoption ([`crate::adopt`]), but connections of RPC clients and listening sockets stay open, so that
-//! nobody outside notices. If the execution fails everything goes on as before.
+//! nobody outside notices. The configuration in force is handed over too: what the files say by now is the business of a reload, which
+//! follows at once after a signal. If the execution fails everything goes on as before.
 
 pub(crate) mod baggage;
 pub(crate) mod check;
@@ -13,7 +14,7 @@ mod execute;
 mod task;
 
 pub(crate) use execute::{Origin, block_signals, execute, unblock_signals};
-pub(crate) use task::Renewal;
+pub(crate) use task::{Due, Renewal};
 
 use baggage::Descriptor;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pub(crate) struct Kept {
     pub logs: Vec<Descriptor>,
     /// The RPC socket of the control directory.
     pub door: Option<Descriptor>,
+    /// The files shall be read when the next program is up.
+    pub reload: bool,
 }
 
 /// Somebody wants the supervisor's program to be replaced.
@@ -53,7 +56,7 @@ pub(crate) struct Kept {
 pub(crate) struct Wish {
     /// The new program; the file that this one came from without it.
     pub binary: Option<PathBuf>,
-    /// Who waits, unless it was a signal.
+    /// Who waits, unless it was a signal. After that the files are read anew too, as RoadRunner's restart by this signal does.
     pub told: Option<Told>,
 }
 

@@ -50,7 +50,20 @@ enum Step {
 struct Fit {
     binary: PathBuf,
     told: Option<Told>,
+    /// A signal asked for it.
+    by_signal: bool,
     until: Instant,
+}
+
+/// Now is the moment.
+#[derive(Debug)]
+pub(crate) struct Due {
+    /// The program.
+    pub(crate) binary: PathBuf,
+    /// It shall read the files when it is up.
+    pub(crate) reload: bool,
+    /// What stands still meanwhile.
+    pub(crate) frozen: Frozen,
 }
 
 impl Renewal {
@@ -78,7 +91,7 @@ impl Renewal {
     }
 
     /// Takes the next step, unless something else is under way: then that is waited for, but not for ever.
-    pub(crate) fn proceed(&mut self, objection: impl FnOnce() -> Option<String>, now: Instant) {
+    pub(crate) fn proceed(&mut self, in_force: &[u8], objection: impl FnOnce() -> Option<String>, now: Instant) {
         let until = match &self.step {
             Step::Waiting { until, .. } | Step::Fit(Fit { until, .. }) => *until,
             _ => return,
@@ -89,7 +102,7 @@ impl Renewal {
         }
         match (std::mem::take(&mut self.step), objection) {
             (Step::Waiting { wish, .. }, Some(objection)) => refuse(wish.told, objection),
-            (Step::Waiting { wish, .. }, None) => match Check::begin(wish, &self.origin, now) {
+            (Step::Waiting { wish, .. }, None) => match Check::begin(wish, &self.origin, in_force, now) {
                 Ok(check) => self.step = Step::Checking(Box::new(check)),
                 Err((wish, reason)) => refuse(wish.told, reason),
             },
@@ -128,6 +141,7 @@ impl Renewal {
             Ok(()) => {
                 self.step = Step::Fit(Fit {
                     binary,
+                    by_signal: wish.told.is_none(),
                     told: wish.told,
                     until: now + PATIENCE,
                 });
@@ -152,12 +166,16 @@ impl Renewal {
     }
 
     /// Waits until the RPC thread stands still, for as long as what comes is kept: now is the moment.
-    pub(crate) async fn is_due(&mut self) -> (PathBuf, Frozen) {
+    pub(crate) async fn is_due(&mut self) -> Due {
         let Step::Freezing { fit, frozen } = &mut self.step else {
             return std::future::pending().await;
         };
         match frozen.await {
-            Ok(Ok(frozen)) => (fit.binary.clone(), frozen),
+            Ok(Ok(frozen)) => Due {
+                binary: fit.binary.clone(),
+                reload: fit.by_signal,
+                frozen,
+            },
             Ok(Err(reason)) => {
                 self.call_off(&reason);
                 std::future::pending().await
@@ -220,19 +238,19 @@ mod tests {
         let busy = || Some("busy".to_owned());
         let (first, mut hears) = wish();
         renewal.begin(first, now);
-        renewal.proceed(busy, now);
+        renewal.proceed(b"{}", busy, now);
         assert_eq!(renewal.wake(), Some(now + PATIENCE));
         let (second, mut refused) = wish();
         renewal.begin(second, now);
         assert!(refused.try_recv().unwrap().unwrap_err().contains("already"));
         assert!(hears.try_recv().is_err(), "it still waits");
-        renewal.proceed(busy, now + PATIENCE);
+        renewal.proceed(b"{}", busy, now + PATIENCE);
         assert_eq!(hears.try_recv().unwrap(), Err("busy".to_owned()));
         assert_eq!(renewal.wake(), None);
         // Free again, it is tried at once.
         let (third, mut hears) = wish();
         renewal.begin(third, now);
-        renewal.proceed(|| None, now);
+        renewal.proceed(b"{}", || None, now);
         assert!(hears.try_recv().unwrap().unwrap_err().contains("/bin/nothing-there"));
         let (fourth, mut hears) = wish();
         renewal.begin(fourth, now);
@@ -249,17 +267,18 @@ mod tests {
         renewal.step = Step::Fit(Fit {
             binary: "/bin/new".into(),
             told: Some(told),
+            by_signal: false,
             until: now + PATIENCE,
         });
-        renewal.proceed(|| Some("busy".to_owned()), now);
+        renewal.proceed(b"{}", || Some("busy".to_owned()), now);
         assert!(orders.try_recv().is_err());
-        renewal.proceed(|| None, now);
+        renewal.proceed(b"{}", || None, now);
         assert_eq!(hears.try_recv().unwrap(), Ok(()), "told before everything stands still");
         assert!(orders.try_recv().is_ok());
         renewal.again();
-        renewal.proceed(|| Some("busy".to_owned()), now);
+        renewal.proceed(b"{}", || Some("busy".to_owned()), now);
         assert!(orders.try_recv().is_err());
-        renewal.proceed(|| None, now);
+        renewal.proceed(b"{}", || None, now);
         assert!(orders.try_recv().is_ok());
     }
 }
