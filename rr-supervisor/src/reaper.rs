@@ -8,7 +8,7 @@ use nix::{
     sys::{
         prctl::set_child_subreaper,
         signal::{Signal, kill, killpg},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
     unistd::{Pid, getpgid, getpgrp, getpid},
 };
@@ -84,6 +84,21 @@ pub(crate) fn kill_rest_of_group(leader: Pid) {
     let _ = killpg(leader, Signal::SIGKILL);
 }
 
+/// True for a child of ours, also one whose end has not been reaped; that stays to be seen.
+pub(crate) fn is_child(pid: Pid) -> bool {
+    pid.as_raw() > 1 && is_there(Id::Pid(pid))
+}
+
+/// True when a child of ours is in that process group.
+pub(crate) fn has_child_in(group: Pid) -> bool {
+    group.as_raw() > 1 && is_there(Id::PGid(group))
+}
+
+fn is_there(children: Id<'_>) -> bool {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(children, look).is_ok()
+}
+
 /// Our children, also the adopted ones.
 fn children() -> Vec<Pid> {
     listed_children().unwrap_or_else(searched_children)
@@ -150,9 +165,12 @@ mod tests {
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         assert!(searched_children().contains(&pid));
         assert!(listed_children().is_none_or(|pids| pids.contains(&pid)));
+        assert!(is_child(pid) && !is_child(getpid()) && !is_child(Pid::from_raw(-1)) && !has_child_in(pid));
         assert!(is_marked(pid, WORKER, Some("http")) && is_marked(pid, WORKER, None));
         assert!(!is_marked(pid, WORKER, Some("jobs")) && !is_marked(pid, "RR_MOD", None));
         child.kill().unwrap();
+        assert!(is_child(pid), "its end has not been seen");
         child.wait().unwrap();
+        assert!(!is_child(pid));
     }
 }

@@ -263,6 +263,7 @@ impl Run {
             };
             self.fleet.pack(&mut baggage, &mut kept)?;
             self.reload.pack(&mut baggage)?;
+            self.services.pack(&mut baggage, Instant::now())?;
             baggage.put(renew::ROOM, &kept)?;
             renew::block_signals()?;
             let failed = renew::execute(&binary, &self.renewal.origin, &baggage);

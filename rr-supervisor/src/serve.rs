@@ -24,7 +24,7 @@ use crate::{
     },
     rpc_thread::RpcThread,
     run::{Ended, Notice, Run},
-    service::{Services, SpecError},
+    service::{Services, Spec, SpecError},
     sockets::Sockets,
     status::{self, Status, StatusRpc},
     watch,
@@ -248,8 +248,10 @@ pub(crate) async fn serve(
     let sections = loaded.config.service.as_ref();
     fleet.adopt(left, &memory.facts().starts, Instant::now());
     let (mut services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
-    services.recall(memory.facts().services);
     services.set_place(place);
+    if !services.unpack(&mut baggage, Instant::now()) {
+        services.recall(memory.facts().services);
+    }
     let service_orders = rpc.orders();
     let (shown, config) = sync::watch::channel(json);
     let service_rpc = sections.map(|_| rpc);
@@ -295,6 +297,7 @@ pub(crate) async fn serve(
         })
         .transpose()?;
     let (freezing, orders) = mpsc::channel(2);
+    // The last room: what nobody has taken is closed there.
     let before = Before { baggage, orders };
     rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions, before));
     let watchdog = loaded.config.endure.watchdog_sec;
@@ -327,8 +330,11 @@ pub(crate) async fn serve(
 /// Whether this configuration names something that this program could start.
 ///
 /// # Errors
-/// Programs of configured plugins that are missing.
+/// Programs of configured plugins that are missing, and services that make no sense.
 pub(crate) fn check(loaded: &Loaded) -> Result<(), ServeError> {
+    for (name, section) in loaded.config.service.iter().flatten() {
+        Spec::configured(name, section)?;
+    }
     let found = catalog::entries(&loaded.config);
     found.map(drop).map_err(|missing| {
         let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();

@@ -129,6 +129,8 @@ fn what_was_told_before_is_known_after() {
     assert_eq!(rpc.call("metrics.Declare", &declare).error(), None);
     let service = json!({"name": "ticker", "command": "sleep 1000", "process_num": 1});
     assert_eq!(rpc.call("service.Create", &service).error(), None);
+    let sleeping = process::named(server.pid(), "sleep");
+    assert_eq!(sleeping.len(), 1);
     let lock = |id: &str| json!({"resource": "r", "id": id, "ttl": 60_000_000, "wait": 0});
     assert_eq!(rpc.call("lock.Lock", &lock("one")).json()["ok"], true);
     let items = json!({"storage": "memory", "items": [{"key": "k", "value": "dmFsdWU="}]});
@@ -147,6 +149,7 @@ fn what_was_told_before_is_known_after() {
         rpc.call("service.List", &json!({})).json()["services"],
         json!(["ticker"])
     );
+    assert_eq!(process::named(server.pid(), "sleep"), sleeping, "it runs on");
     assert_ne!(rpc.call("lock.Lock", &lock("two")).json()["ok"], true, "it is held");
     let has = json!({"storage": "memory", "items": [{"key": "k"}]});
     assert_eq!(rpc.call("kv.Has", &has).json()["items"][0]["key"], "k");

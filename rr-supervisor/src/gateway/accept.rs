@@ -58,6 +58,8 @@ pub(crate) fn open(
 ) {
     let gateway = Rc::new(Gateway::new(locals, questions));
     let (clients, plugins) = gateway.unpack(&mut before.baggage);
+    // What no room has taken is closed, so that whoever is at the other end knows: of services, above all, their guard.
+    drop(before.baggage);
     gateway.known.replace(plugins);
     spawn_local(Rc::clone(&gateway).follow(roster));
     spawn_local(freeze::obey(Rc::clone(&gateway), before.orders));
@@ -106,7 +108,7 @@ impl Entrance {
             // Operators come in however many clients there are.
             let stream = guests.next().await;
             // What calls itself, for a plugin that has asked for it over the contract, ends with this program.
-            let tie = is_own(&stream).then(|| self.gateway.ties.tie("Supervisor.Call"));
+            let tie = is_own(&stream).then(|| self.gateway.ties.tie("Supervisor.Call", None));
             // A connection that is gone already is no trouble of ours.
             if let Ok(stream) = Quiet::unix(stream) {
                 self.serve(Client::new(stream, &self.gateway.load), tie);

@@ -116,7 +116,7 @@ impl Gateway {
     /// A call of one of our own methods. What is ready at once costs no task.
     fn answer_here(&self, local: Arc<dyn Local>, caller: Caller, frame: &[u8], message: Message) {
         let whole = String::from_utf8_lossy(message.name(frame)).into_owned();
-        let name = whole.clone();
+        let (name, client) = (whole.clone(), Rc::clone(&caller.client));
         let body = Bytes::copy_from_slice(&frame[message.body()..]);
         let mut answer = Guarded(Box::pin(async move {
             let method = wire::split(&whole).map_or("", |(_, method)| method);
@@ -134,7 +134,7 @@ impl Gateway {
         match Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => deliver(answer),
             Poll::Pending => {
-                let tie = self.ties.tie(&name);
+                let tie = self.ties.tie(&name, Some(client));
                 tokio::task::spawn_local(async move {
                     deliver(answer.await);
                     drop(tie);
@@ -169,6 +169,7 @@ impl Gateway {
 
     /// Tells the plugins that a client has hung up.
     pub(super) fn hung_up(&self, client: &Client) {
+        self.ties.look_again();
         for (_, plugin) in &*self.plugins.borrow() {
             plugin.hung_up(client);
         }

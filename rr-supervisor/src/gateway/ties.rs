@@ -1,6 +1,7 @@
 //! Calls that nobody but this program can answer: those of our own methods, and those that a plugin answers over the control contract.
-//! The next program cannot take them over, so it has to wait until they are answered.
+//! The next program cannot take them over, so it has to wait until they are answered, or until nobody waits for the answer any more.
 
+use super::client::Client;
 use slab::Slab;
 use std::{cell::RefCell, rc::Rc};
 use tokio::sync::Notify;
@@ -8,8 +9,15 @@ use tokio::sync::Notify;
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Ties {
-    names: RefCell<Slab<String>>,
+    calls: RefCell<Slab<Call>>,
     fewer: Notify,
+}
+
+#[derive(Debug)]
+struct Call {
+    name: String,
+    /// Who waits; somebody in any case without it.
+    client: Option<Rc<Client>>,
 }
 
 /// One of them, until it is dropped.
@@ -21,23 +29,35 @@ pub(super) struct Tie {
 
 impl Ties {
     /// One more; the name is for people.
-    pub(super) fn tie(self: &Rc<Self>, name: &str) -> Tie {
+    pub(super) fn tie(self: &Rc<Self>, name: &str, client: Option<Rc<Client>>) -> Tie {
+        let call = Call {
+            name: name.to_owned(),
+            client,
+        };
         Tie {
             ties: Rc::clone(self),
-            place: self.names.borrow_mut().insert(name.to_owned()),
+            place: self.calls.borrow_mut().insert(call),
         }
     }
 
     /// Waits for a moment when there is none.
     pub(super) async fn none(&self) {
-        while !self.names.borrow().is_empty() {
+        while !self.names().is_empty() {
             self.fewer.notified().await;
         }
     }
 
+    /// Somebody has hung up.
+    pub(super) fn look_again(&self) {
+        self.fewer.notify_one();
+    }
+
     /// Their names, each once.
     pub(super) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.names.borrow().iter().map(|(_, name)| name.clone()).collect();
+        let is_awaited = |call: &&Call| call.client.as_ref().is_none_or(|client| !client.has_hung_up());
+        let calls = self.calls.borrow();
+        let awaited = calls.iter().map(|(_, call)| call).filter(is_awaited);
+        let mut names: Vec<String> = awaited.map(|call| call.name.clone()).collect();
         names.sort();
         names.dedup();
         names
@@ -46,8 +66,8 @@ impl Ties {
 
 impl Drop for Tie {
     fn drop(&mut self) {
-        self.ties.names.borrow_mut().remove(self.place);
-        self.ties.fewer.notify_one();
+        self.ties.calls.borrow_mut().remove(self.place);
+        self.ties.look_again();
     }
 }
 
@@ -67,8 +87,8 @@ mod tests {
     fn the_last_one_ends_the_wait() {
         let ties = Rc::new(Ties::default());
         assert!(is_over(pin!(ties.none())));
-        let (one, other) = (ties.tie("kv.Get"), ties.tie("rpc.Version"));
-        let again = ties.tie("kv.Get");
+        let (one, other) = (ties.tie("kv.Get", None), ties.tie("rpc.Version", None));
+        let again = ties.tie("kv.Get", None);
         assert_eq!(ties.names(), ["kv.Get", "rpc.Version"]);
         let mut none = pin!(ties.none());
         assert!(!is_over(none.as_mut()));

@@ -14,6 +14,7 @@
 //! ```
 
 use rr_common::config::section::Restart;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
     fmt,
@@ -64,7 +65,7 @@ pub(crate) enum Actual {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Exit {
     /// By itself.
     Code(i32),

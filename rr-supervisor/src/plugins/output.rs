@@ -3,12 +3,13 @@
 //! The writing end is open for reading too, so that the plugin is a reader of its own pipe: when we die, its next `print` is no
 //! broken pipe.
 
-use crate::service::log_lines;
+use crate::service::Output;
 use rr_common::telemetry::Tail;
 use std::{
     fs::OpenOptions,
     io,
     os::fd::{AsRawFd, OwnedFd},
+    sync::Arc,
 };
 use tokio::net::unix::pipe;
 
@@ -23,6 +24,6 @@ pub(crate) fn open(plugin: &str, tail: Tail) -> io::Result<(OwnedFd, impl Future
     let both = OpenOptions::new().read(true).write(true).open(path).map(OwnedFd::from);
     Ok((
         both.unwrap_or(writer.into()),
-        log_lines(reader, plugin.to_owned(), Some(tail)),
+        Arc::new(Output::new(reader, plugin.to_owned(), Some(tail))).log_lines(),
     ))
 }

@@ -94,7 +94,7 @@ impl Hands {
     pub(super) async fn start_service(&self, spec: Spec) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
         let stopping = || STOPPING.to_owned();
-        let order = Order::Create(Box::new(spec), answer);
+        let order = Order::Configure(Box::new(spec), answer);
         self.services.send(order).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }

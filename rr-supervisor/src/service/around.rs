@@ -1,18 +1,21 @@
 //! What all services share: the readers of their output, and the guard that knows their process groups.
 
-use super::{guard::Guard, output};
+use super::{
+    guard::Guard,
+    output::{Output, Outputs},
+};
 use crate::place::Place;
 use nix::unistd::Pid;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::{net::unix::pipe, task::JoinSet, time::timeout};
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::net::unix::pipe;
 
 /// What all services share.
 #[derive(Debug, Default)]
 pub(super) struct Around {
     /// Where processes are started.
     pub(super) place: Arc<Place>,
-    output: JoinSet<()>,
-    guard: Option<Guard>,
+    pub(super) outputs: Outputs,
+    pub(super) guard: Option<Guard>,
     /// The groups that are there, for a guard that takes the place of another.
     groups: BTreeSet<Pid>,
 }
@@ -20,12 +23,16 @@ pub(super) struct Around {
 impl Around {
     /// A process has been started, which leads a group.
     pub(super) fn begun(&mut self, group: Pid, pipe: pipe::Receiver, logger: String) {
-        while self.output.try_join_next().is_some() {}
-        self.output.spawn(output::log_lines(pipe, logger, None));
+        self.outputs.read(Output::new(pipe, logger, None));
         self.groups.insert(group);
         if self.guard.as_mut().is_none_or(|guard| guard.watch(group).is_err()) {
             self.post_guard();
         }
+    }
+
+    /// A group is there that the program before us has started, and the guard knows of it. False if it is counted already.
+    pub(super) fn goes_on(&mut self, group: Pid) -> bool {
+        self.groups.insert(group)
     }
 
     /// Nothing of the group is left.
@@ -43,13 +50,8 @@ impl Around {
         }
     }
 
-    /// Waits until the last lines have been read, but not for long: what has left its group may hold a pipe open.
-    pub(super) async fn last_words(&mut self, patience: Duration) {
-        let _ = timeout(patience, async { while self.output.join_next().await.is_some() {} }).await;
-    }
-
     /// A new guard, if there is anything to guard.
-    fn post_guard(&mut self) {
+    pub(super) fn post_guard(&mut self) {
         self.guard = None;
         if self.groups.is_empty() {
             return;

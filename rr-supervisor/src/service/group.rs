@@ -22,9 +22,11 @@ pub(super) type Waiter = (oneshot::Sender<Result<(), String>>, Result<(), String
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) spec: Spec,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     /// It goes when its last process has gone.
     pub(super) leaving: bool,
+    /// It was started, perhaps by the program before us: the start of the server leaves it alone.
+    pub(super) begun: bool,
     /// By a call; others are of the configuration.
     pub(super) created: bool,
     pub(super) waiters: Vec<Waiter>,
@@ -32,24 +34,24 @@ pub(super) struct Group {
 
 /// One process, or the place for it.
 #[derive(Debug)]
-struct Member {
-    number: usize,
-    life: Life,
-    process: Option<Process>,
+pub(super) struct Member {
+    pub(super) number: usize,
+    pub(super) life: Life,
+    pub(super) process: Option<Process>,
     /// The last one that was started.
-    pid: Option<Pid>,
+    pub(super) pid: Option<Pid>,
     /// How it ended, or why it could not be started.
-    ended: String,
+    pub(super) ended: String,
 }
 
 #[derive(Debug)]
-struct Process {
-    pid: Pid,
-    since: SystemTime,
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) since: SystemTime,
     /// Its own end; others of its group may still be at work.
-    exit: Option<Exit>,
+    pub(super) exit: Option<Exit>,
     /// It and its group were killed.
-    killed: bool,
+    pub(super) killed: bool,
 }
 
 /// One process as others see it.
@@ -79,6 +81,7 @@ impl Group {
             members: (0..spec.processes).map(member).collect(),
             spec,
             leaving: false,
+            begun: false,
             created: false,
             waiters: Vec::new(),
         }
@@ -168,7 +171,7 @@ impl Group {
 }
 
 impl Member {
-    fn tell(&mut self, spec: &Spec, event: Event, around: &mut Around, now: Instant) -> Result<(), String> {
+    pub(super) fn tell(&mut self, spec: &Spec, event: Event, around: &mut Around, now: Instant) -> Result<(), String> {
         match self.life.on(event, now) {
             Some(action) => self.act(spec, action, around, now),
             None => Ok(()),
@@ -262,7 +265,7 @@ impl Member {
 }
 
 /// How a process ended, as the reference says it.
-fn in_words(exit: Exit) -> String {
+pub(super) fn in_words(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("exit status {code}"),
         Exit::Signal(number) => match Signal::try_from(number) {

@@ -2,8 +2,9 @@
 //! groups of the services.
 //!
 //! The kernel kills a service's own process when we die, but not what that one has started (`sh -c` and its PHP). The guard reads the
-//! groups from a pipe whose other end only we hold, so that our end, however it comes, is the pipe's end. Whoever lets this program
-//! execute itself anew must keep that descriptor.
+//! groups from a pipe whose other end only we hold, so that our end, however it comes, is the pipe's end. When this process becomes
+//! another program (`upgrade self`) the pipe goes along, and the guard, which is of the program that started it, stays: there is no
+//! moment without one. So what is written into the pipe must mean the same to all programs to come.
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -14,7 +15,10 @@ use std::{
     collections::BTreeSet,
     env,
     io::{self, BufRead, PipeWriter, Write},
-    os::unix::process::CommandExt,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::{Command, Stdio},
 };
 
@@ -24,7 +28,7 @@ pub(crate) const VERB: &str = "guard-services";
 /// Our end of it.
 #[derive(Debug)]
 pub(super) struct Guard {
-    pid: u32,
+    pid: Pid,
     pipe: PipeWriter,
 }
 
@@ -47,12 +51,29 @@ impl Guard {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        Ok(Self { pid: child.id(), pipe })
+        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+        Ok(Self {
+            pid: Pid::from_raw(pid),
+            pipe,
+        })
+    }
+
+    /// The one that the program before us has started.
+    pub(super) fn of_before(pid: Pid, pipe: OwnedFd) -> Self {
+        Self { pid, pipe: pipe.into() }
+    }
+
+    /// What the next program needs to keep it.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(super) fn to_keep(&self) -> io::Result<(Pid, OwnedFd)> {
+        Ok((self.pid, self.pipe.as_fd().try_clone_to_owned()?))
     }
 
     /// True when that process is the guard.
     pub(super) fn is(&self, pid: Pid) -> bool {
-        u32::try_from(pid.as_raw()) == Ok(self.pid)
+        self.pid == pid
     }
 
     /// A group is there.

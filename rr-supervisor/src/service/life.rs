@@ -8,6 +8,10 @@
 //!    └───────────────── Waiting ◄─ restart rule    └──────────────► Up
 //! ```
 
+mod packed;
+
+pub(super) use packed::Packed;
+
 use crate::plugins::lifecycle::Exit;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};

@@ -7,18 +7,20 @@
 //! - [`life`]: the life of one process as plain data
 //! - [`group`]: the processes of one service; [`spawn`]: their start; [`output`]: their lines
 //! - [`around`]: what all share; [`guard`]: what kills their groups if we are killed
+//! - [`kept`]: what goes on while this process becomes another program
 //! - [`rpc`]: the methods
 
 mod around;
 mod group;
 pub(crate) mod guard;
+mod kept;
 mod life;
 mod output;
 mod rpc;
 mod spawn;
 mod spec;
 
-pub(crate) use output::log_lines;
+pub(crate) use output::Output;
 pub(crate) use rpc::ServiceRpc;
 pub(crate) use spawn::MARK;
 
@@ -57,6 +59,8 @@ type Answer<T> = oneshot::Sender<Result<T, String>>;
 pub(crate) enum Order {
     /// A new one; answered when its processes have been started.
     Create(Box<Spec>, Answer<()>),
+    /// The same of the configuration.
+    Configure(Box<Spec>, Answer<()>),
     /// One less; answered when its processes have gone.
     Terminate(String, Answer<()>),
     /// New processes for the old; answered when they have been started.
@@ -114,7 +118,7 @@ impl Services {
     /// Those that were made by calls, before the supervisor that did so was killed; they start with those of the configuration.
     pub(crate) fn recall(&mut self, specs: Vec<Spec>) {
         for spec in specs {
-            if !self.groups.iter().any(|group| group.spec.name == spec.name) {
+            if spec.is_sound() && !self.groups.iter().any(|group| group.spec.name == spec.name) {
                 let mut group = Group::new(spec);
                 group.created = true;
                 self.groups.push(group);
@@ -133,9 +137,10 @@ impl Services {
         self.around.place = place;
     }
 
-    /// Starts those that there are.
+    /// Starts those that do not go on from the program before.
     pub(crate) fn start(&mut self, now: Instant) {
-        for group in &mut self.groups {
+        for group in self.groups.iter_mut().filter(|group| !group.begun) {
+            group.begun = true;
             if let Err(error) = group.tell(Event::Start, &mut self.around, now) {
                 self.losses.push(Loss {
                     name: NAME.to_owned(),
@@ -199,7 +204,7 @@ impl Services {
 
     /// Waits until the last lines have been read, but not for long.
     pub(crate) async fn last_words(&mut self, patience: Duration) {
-        self.around.last_words(patience).await;
+        self.around.outputs.last_words(patience).await;
     }
 
     /// The next order; `None` when nobody can give one.
@@ -210,7 +215,8 @@ impl Services {
     /// Carries out an order.
     pub(crate) fn obey(&mut self, order: Order, now: Instant) {
         match order {
-            Order::Create(spec, answer) => self.create(*spec, answer, now),
+            Order::Create(spec, answer) => self.create(*spec, true, answer, now),
+            Order::Configure(spec, answer) => self.create(*spec, false, answer, now),
             Order::Terminate(name, answer) => self.steer(&name, Event::Stop(now + FAR), answer, now),
             Order::Restart(name, answer) => self.steer(&name, Event::Restart, answer, now),
             Order::Reset(answer) => {
@@ -234,7 +240,7 @@ impl Services {
         self.settle();
     }
 
-    fn create(&mut self, spec: Spec, answer: Answer<()>, now: Instant) {
+    fn create(&mut self, spec: Spec, created: bool, answer: Answer<()>, now: Instant) {
         if self.groups.iter().any(|group| group.spec.name == spec.name) {
             let text = format!("the service with {} name already exists", spec.name);
             return drop(answer.send(Err(text)));
@@ -243,7 +249,8 @@ impl Services {
             return drop(answer.send(Err(STOPPING.into())));
         }
         let mut group = Group::new(spec);
-        group.created = true;
+        group.begun = true;
+        group.created = created;
         let started = group.tell(Event::Start, &mut self.around, now);
         if started.is_err() {
             // All or nothing: those that were started go again.

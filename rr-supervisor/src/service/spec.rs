@@ -109,6 +109,19 @@ impl Spec {
         .unwrap()
     }
 
+    /// Whether it can be what one of the constructors has made: also this comes from outside, when another program has kept it.
+    pub(super) fn is_sound(&self) -> bool {
+        let Rules {
+            exec_timeout,
+            restart,
+            stop,
+        } = self.rules;
+        let times = [exec_timeout, restart, Some(stop)];
+        !self.command.is_empty()
+            && number(&self.name, self.processes as u64).is_ok()
+            && times.into_iter().flatten().all(|time| time <= LONGEST)
+    }
+
     /// The command as one would type it.
     pub(super) fn text(&self) -> String {
         self.command.join(" ")
@@ -196,7 +209,7 @@ mod tests {
         fn any_numbers_are_bounded(number in any::<i64>(), timeout in any::<i64>(), wait in any::<u64>()) {
             let create = Create { process_num: number, exec_timeout: timeout, restart_sec: wait, timeout_stop_sec: wait, ..create() };
             if let Ok(spec) = Spec::created(create) {
-                prop_assert!((1..=1000).contains(&spec.processes));
+                prop_assert!(spec.is_sound() && (1..=1000).contains(&spec.processes));
                 prop_assert!(spec.rules.stop <= LONGEST && spec.rules.exec_timeout.is_none_or(|limit| limit <= LONGEST));
             }
         }
@@ -222,7 +235,16 @@ mod tests {
             timeout_stop_sec: u64::MAX,
             ..create()
         };
-        let rules = Spec::created(create.clone()).unwrap().rules;
+        let spec = Spec::created(create.clone()).unwrap();
+        assert!(spec.is_sound());
+        let mut longer = spec.clone();
+        longer.rules.stop = Duration::MAX;
+        let none = Spec {
+            processes: 0,
+            ..spec.clone()
+        };
+        assert!(!longer.is_sound() && !none.is_sound());
+        let rules = spec.rules;
         assert_eq!(
             rules,
             Rules {

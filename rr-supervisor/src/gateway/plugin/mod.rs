@@ -208,7 +208,10 @@ impl Plugin {
             Way::Unary(channel) => drop(spawn_local(unary(
                 Rc::clone(self),
                 channel,
-                gateway.ties.tie(&String::from_utf8_lossy(&caller.method)),
+                gateway.ties.tie(
+                    &String::from_utf8_lossy(&caller.method),
+                    Some(Rc::clone(&caller.client)),
+                ),
                 caller,
                 arrival,
                 frame.to_vec(),
