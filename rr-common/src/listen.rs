@@ -8,7 +8,7 @@ mod bind;
 mod sys;
 
 pub use address::{Address, AddressError, Endpoint};
-pub use bind::bind;
+pub use bind::{bind, own_anew};
 pub use sys::{Inherited, SELF_FD, export, inherit};
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt::Ipv6V6Only};
@@ -111,14 +111,6 @@ impl Listeners {
             socket,
         });
         Listener::new(copy)
-    }
-
-    /// True when a socket has been bound here for that very address: a second key then means the same place.
-    pub fn has_bound(&self, address: &str) -> bool {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted: Option<Address> = address.parse().ok();
-        let same = |held: &Held| held.asked.is_some() && wanted.as_ref().is_some_and(|wanted| held.serves(wanted));
-        held.iter().any(same)
     }
 
     /// Where all sockets listen in fact, and whether they were bound here.
@@ -321,8 +313,8 @@ mod tests {
         let second = listeners.take("127.0.0.1:0").unwrap();
         assert_eq!(port(&first), port(&second));
         assert_ne!(port(&first), 0);
-        assert!(listeners.has_bound(&first.address().unwrap().to_string()));
-        assert!(!listeners.has_bound("127.0.0.2:0"));
+        assert!(listeners.holds(&first.address().unwrap().to_string()));
+        assert!(!listeners.holds("127.0.0.2:0"));
     }
 
     #[test]
@@ -335,7 +327,7 @@ mod tests {
         assert_eq!(listeners.copies().unwrap().len(), 2, "one of each");
         let taken = listeners.take("127.0.0.1:0").unwrap();
         assert_eq!(taken.address().unwrap(), address);
-        assert!(listeners.has_bound(&address.to_string()), "it is ours from now on");
+        assert!(listeners.held().contains(&(address, true)), "it is ours from now on");
         listeners.close_unclaimed();
         assert_eq!(listeners.copies().unwrap().len(), 1);
     }

@@ -186,12 +186,13 @@ impl ControlDir {
         sockets(&self.path).into_iter().filter(is_of_kind).collect()
     }
 
-    /// A directory inside for a plugin that runs under another user, who must be able to make its socket there.
+    /// A directory inside for plugins that run under another user, who must be able to make sockets there. A plugin's user may change:
+    /// then the next process has another directory than the one that serves.
     ///
     /// # Errors
     /// The file system's.
-    pub(crate) fn for_user(&self, plugin: &str, user: &nix::unistd::User) -> io::Result<PathBuf> {
-        let path = self.path.join(plugin);
+    pub(crate) fn for_user(&self, user: &nix::unistd::User) -> io::Result<PathBuf> {
+        let path = self.path.join(format!("u{}", user.uid));
         match fs::DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -471,8 +472,8 @@ mod tests {
         ));
         let path = first.path().to_owned();
         let _socket = UnixListener::bind(first.socket()).unwrap();
-        // A plugin of another user has a directory of its own, and has removed its socket.
-        fs::create_dir(path.join("http")).unwrap();
+        // Another user has a directory of its own, and its plugin has removed its socket.
+        fs::create_dir(path.join("u33")).unwrap();
         drop(first);
         assert!(!path.exists(), "it is removed at the end");
         assert!(ControlDir::open(&control, &who, &Access::default(), None).is_ok());

@@ -2,6 +2,8 @@
 //!
 //! It takes GET and HEAD, reads no bodies, and bounds everything: connections (more wait in the kernel's queue), the head's size, the
 //! wait for a head, the life of a connection. So no client can hold anything for long, whether it sends nothing or reads nothing.
+//!
+//! It can end before the process does, when a reload moves or removes it: what has been asked is answered then.
 
 use bytes::Bytes;
 use http::{
@@ -12,11 +14,21 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rr_common::listen::Listener;
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     runtime::Handle,
-    sync::Semaphore,
+    sync::{Notify, Semaphore, watch},
+    task::yield_now,
     time::{sleep, timeout},
 };
 
@@ -87,11 +99,51 @@ impl Page {
     }
 }
 
-/// Answers on a listening socket for as long as the runtime runs.
+/// An endpoint that has all it needs, and answers nobody yet.
+pub(crate) struct Ready {
+    runtime: Handle,
+    accepting: Pin<Box<dyn Future<Output = ()> + Send>>,
+    serving: Serving,
+}
+
+/// A running endpoint; when this is dropped it answers what has been asked, and ends.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    _end: watch::Sender<()>,
+}
+
+impl Ready {
+    /// Answers from now on.
+    pub(crate) fn begin(self) -> Serving {
+        self.runtime.spawn(self.accepting);
+        self.serving
+    }
+
+    /// The same for as long as the runtime runs.
+    pub(crate) fn begin_for_good(self) {
+        let Self {
+            runtime,
+            accepting,
+            serving,
+        } = self;
+        runtime.spawn(async move {
+            accepting.await;
+            drop(serving);
+        });
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+/// Makes an endpoint of a listening socket.
 ///
 /// # Errors
 /// The runtime cannot take the socket.
-pub(crate) fn serve<H, F>(runtime: &Handle, listener: Listener, limits: Limits, handler: H) -> io::Result<()>
+pub(crate) fn prepare<H, F>(runtime: &Handle, listener: Listener, limits: Limits, handler: H) -> io::Result<Ready>
 where
     H: Fn(Asked) -> F + Send + Sync + 'static,
     F: Future<Output = Page> + Send + 'static,
@@ -108,13 +160,18 @@ where
         .header_read_timeout(limits.head)
         .max_buf_size(LARGEST_HEAD)
         .title_case_headers(true);
+    let (end, ended) = watch::channel(());
     let endpoint = Endpoint {
         builder,
         limits,
         handler,
+        ended,
     };
-    runtime.spawn(accept_all(accepting, Arc::new(endpoint)));
-    Ok(())
+    Ok(Ready {
+        runtime: runtime.clone(),
+        accepting: Box::pin(accept_all(accepting, Arc::new(endpoint))),
+        serving: Serving { _end: end },
+    })
 }
 
 /// What all connections of an endpoint share.
@@ -122,11 +179,43 @@ struct Endpoint<H> {
     builder: Builder,
     limits: Limits,
     handler: H,
+    /// Its sender is gone at the end.
+    ended: watch::Receiver<()>,
 }
 
 enum Accepting {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
+}
+
+impl Accepting {
+    /// The next connection, in a task of its own that begins with it.
+    async fn next<H, F>(&self, endpoint: &Arc<Endpoint<H>>, slots: &Arc<Semaphore>) -> io::Result<()>
+    where
+        H: Fn(Asked) -> F + Send + Sync + 'static,
+        F: Future<Output = Page> + Send + 'static,
+    {
+        // The semaphore is never closed.
+        let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let endpoint = Arc::clone(endpoint);
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(async move {
+                    connection(stream, endpoint).await;
+                    drop(slot);
+                });
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(async move {
+                    connection(stream, endpoint).await;
+                    drop(slot);
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn accept_all<H, F>(accepting: Accepting, endpoint: Arc<Endpoint<H>>)
@@ -135,42 +224,52 @@ where
     F: Future<Output = Page> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    // The semaphore is never closed.
-    while let Ok(slot) = slots.clone().acquire_owned().await {
-        let endpoint = endpoint.clone();
-        let accepted = match &accepting {
-            Accepting::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(async move {
-                    connection(stream, endpoint).await;
-                    drop(slot);
-                })
-            }),
-            Accepting::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(async move {
-                    connection(stream, endpoint).await;
-                    drop(slot);
-                })
-            }),
+    let mut ended = endpoint.ended.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accepting.next(&endpoint, &slots) => accepted,
+            _ = ended.changed() => break,
         };
         if accepted.is_err() {
             // Most likely a lack of descriptors, which passes.
             sleep(Duration::from_millis(100)).await;
         }
     }
+    // Those that wait in the kernel's queue came in time. The runtime looks there once more.
+    yield_now().await;
+    let mut waker = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok(())) = pin!(accepting.next(&endpoint, &slots)).poll(&mut waker) {}
 }
 
-/// One connection to its end. What a client does wrong is its own matter.
+/// One connection to its end, or to that of the endpoint: then the request that runs, or the first one of a new connection, is
+/// answered still. What a client does wrong is its own matter.
 async fn connection<H, F>(stream: impl AsyncRead + AsyncWrite + Unpin, endpoint: Arc<Endpoint<H>>)
 where
     H: Fn(Asked) -> F,
     F: Future<Output = Page>,
 {
-    let service = service_fn(|request| exchange(&endpoint.handler, request));
+    let asked = Notify::new();
+    let service = service_fn(|request| {
+        asked.notify_one();
+        exchange(&endpoint.handler, request)
+    });
     let mut http = pin!(endpoint.builder.serve_connection(TokioIo::new(stream), service));
-    if timeout(endpoint.limits.life, http.as_mut()).await.is_err() {
-        http.as_mut().graceful_shutdown();
-        let _ = timeout(endpoint.limits.last_answer, http).await;
+    let mut ended = endpoint.ended.clone();
+    let end = async {
+        let _ = ended.changed().await;
+        // Hyper would close a connection that has not asked yet at once.
+        asked.notified().await;
+    };
+    tokio::select! {
+        lived = timeout(endpoint.limits.life, http.as_mut()) => {
+            if lived.is_ok() {
+                return;
+            }
+        }
+        () = end => {}
     }
+    http.as_mut().graceful_shutdown();
+    let _ = timeout(endpoint.limits.last_answer, http).await;
 }
 
 async fn exchange<H, F>(handler: &H, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible>
@@ -203,98 +302,5 @@ fn response(page: Page) -> Response<Full<Bytes>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use rr_common::listen::Listeners;
-    use std::net::SocketAddr;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
-    };
-
-    const PATIENCE: Duration = Duration::from_secs(10);
-
-    /// An endpoint that answers with what it was asked.
-    fn start(limits: Limits) -> SocketAddr {
-        let listener = Listeners::default().take("127.0.0.1:0").unwrap();
-        let address = listener.address().unwrap().to_string().parse().unwrap();
-        let echo = |asked: Asked| async move {
-            match asked.path.as_str() {
-                "/slow" => std::future::pending().await,
-                "/odd" => Page::text(99, "odd"),
-                _ => Page::text(200, format!("{}|{}", asked.path, asked.query)),
-            }
-        };
-        serve(&Handle::current(), listener, limits, echo).unwrap();
-        address
-    }
-
-    /// What is answered to these bytes until the other side closes.
-    async fn send(address: SocketAddr, bytes: &[u8]) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let _ = stream.write_all(bytes).await;
-        let mut answer = Vec::new();
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
-        String::from_utf8(answer).unwrap()
-    }
-
-    #[tokio::test]
-    async fn it_answers_get_and_head_and_nothing_else() {
-        let address = start(Limits::default());
-        let get = send(
-            address,
-            b"GET /a/b?x=1&y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        )
-        .await;
-        assert!(get.starts_with("HTTP/1.1 200 OK\r\n"), "{get}");
-        assert!(get.contains("Content-Type: text/plain; charset=utf-8\r\n"), "{get}");
-        assert!(get.ends_with("\r\n\r\n/a/b|x=1&y"), "{get}");
-        let head = send(address, b"HEAD /a HTTP/1.0\r\n\r\n").await;
-        assert!(
-            head.contains("Content-Length: 3\r\n") && head.ends_with("\r\n\r\n"),
-            "{head}"
-        );
-        let post = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n";
-        let post = send(address, post).await;
-        assert!(
-            post.starts_with("HTTP/1.1 405 ") && post.contains("Allow: GET, HEAD\r\n"),
-            "{post}"
-        );
-        let odd = send(address, b"GET /odd HTTP/1.0\r\n\r\n").await;
-        assert!(odd.starts_with("HTTP/1.0 500 "), "{odd}");
-    }
-
-    #[tokio::test]
-    async fn whoever_sends_no_head_or_too_much_of_one_is_closed() {
-        let address = start(Limits {
-            head: Duration::from_millis(50),
-            ..Limits::default()
-        });
-        assert_eq!(send(address, b"").await, "");
-        assert!(!send(address, b"GET / HTTP/1.1\r\nHost:").await.contains(" 200 "));
-        let endless = [b"GET / HTTP/1.1\r\nx: ".to_vec(), vec![b'x'; 1 << 20]].concat();
-        assert!(!send(address, &endless).await.contains(" 200 "));
-        assert!(send(address, b"\0\xff\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
-    }
-
-    #[tokio::test]
-    async fn a_connection_has_an_end_and_leaves_its_place_to_others() {
-        let address = start(Limits {
-            life: Duration::from_millis(100),
-            last_answer: Duration::from_millis(1),
-            ..Limits::default()
-        });
-        let mut held = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream
-                .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-                .await
-                .unwrap();
-            held.push(stream);
-        }
-        let answer = send(address, b"GET /late HTTP/1.0\r\n\r\n").await;
-        assert!(answer.ends_with("/late|"), "{answer}");
-    }
-}
+#[path = "endpoint_tests.rs"]
+mod tests;

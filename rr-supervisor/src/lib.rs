@@ -16,7 +16,8 @@
 //! - [`cgroup`]: limits of single plugins
 //! - [`control`]: our side of the contract `rr.control.v1`
 //! - [`metrics`]: what is counted, and the page for Prometheus
-//! - [`endpoint`]: HTTP servers of our own, for few and small requests
+//! - [`endpoint`]: HTTP servers of our own, for few and small requests; [`endpoints`]: what this process serves itself, and how a
+//!   changed configuration changes it
 //! - [`debug`]: the pages of `serve -d`
 //! - [`control_dir`]: the directory of the control sockets, and the lock in it
 //! - [`sockets`]: every listening socket, and who answers on it for a plugin that was given up
@@ -36,6 +37,7 @@ mod control_dir;
 mod deadline;
 mod debug;
 mod endpoint;
+mod endpoints;
 mod fleet;
 mod gateway;
 mod logs;

@@ -7,6 +7,7 @@ use crate::{
     adopt::memory::Memory,
     control::Question,
     deadline,
+    endpoints::Endpoints,
     fleet::{Fleet, Loss},
     gateway::Frozen,
     notify::Systemd,
@@ -97,6 +98,8 @@ pub(crate) struct Run {
     pub fleet: Fleet,
     /// The user's commands.
     pub services: Services,
+    /// What this process serves itself.
+    pub endpoints: Endpoints,
     /// The plugins' questions.
     pub questions: mpsc::Receiver<Question>,
     /// The end of every child.
@@ -161,6 +164,10 @@ impl Run {
                     return Ok(ended);
                 }
                 None => {}
+            }
+            if self.endpoints.has_old() {
+                let running = self.fleet.pids();
+                self.endpoints.close_old(|pid| running.contains(&pid));
             }
             self.fleet.publish();
             self.fleet.show(&mut self.systemd);

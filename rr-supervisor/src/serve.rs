@@ -7,15 +7,16 @@ use crate::{
     control,
     control_dir::{self, ControlDir, ControlDirError, Identity},
     debug,
+    endpoints::{self, Endpoints, Sections, Unfit},
     fleet::{Fleet, Past, Surroundings},
-    gateway::{self, Before, Doors, Means},
+    gateway::{self, Means},
     logs::{self, ServerLog},
-    metrics::{self, Metrics},
+    metrics,
     notify::{Notify, Systemd},
     on_init::{self, OnInitError},
-    operate::{Overview, Resident},
+    operate::{Overview, Residents},
     place::Place,
-    plugins::{catalog, process},
+    plugins::catalog,
     reaper::Reaper,
     reload::{Current, Reload, Source, Start},
     renew::{
@@ -26,8 +27,7 @@ use crate::{
     run::{Ended, Notice, Run},
     service::{Services, Spec, SpecError},
     sockets::Sockets,
-    status::{self, Status, StatusRpc},
-    watch,
+    watch::{self, Gate, Watcher, Wish},
 };
 use bytes::Bytes;
 use rr_common::{
@@ -36,13 +36,12 @@ use rr_common::{
         section::{Logs, StartPolicy},
     },
     control::{Access, Door},
-    listen::{Inherited, Listener},
-    rpc::Port,
+    listen::Inherited,
     shutdown::Signals,
     telemetry::LogError,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     os::fd::OwnedFd,
     path::Path,
@@ -80,15 +79,15 @@ pub(crate) enum ServeError {
         /// The reason, with the address.
         error: io::Error,
     },
+    /// The same for an endpoint of our own, or something else about it is wrong.
+    #[error("{0}")]
+    Endpoint(#[from] Unfit),
     /// `server.on_init` failed and `exit_on_error` is set.
     #[error("{0}")]
     OnInit(#[from] OnInitError),
     /// A service that makes no sense.
     #[error("{0}")]
     Service(#[from] SpecError),
-    /// An unknown user of a plugin.
-    #[error("{0}")]
-    User(#[from] process::SpawnError),
     /// Files that are to be watched and cannot be.
     #[error("{0}")]
     Watch(#[from] watch::WatchError),
@@ -162,8 +161,16 @@ pub(crate) async fn serve(
     let mut all = |which: Vec<Descriptor>| which.into_iter().filter_map(|one| baggage.descriptor(one)).collect();
     let (logs, listeners): (_, Vec<OwnedFd>) = (all(kept.logs), all(kept.listeners));
     log.take_over(logs);
-    let watch = match watch::prepare(&loaded.config, options.watch, &loaded.base_dir) {
-        Ok(watch) => watch,
+    let place = Arc::new(place);
+    let gate = Gate::new()?;
+    let warn = |text| tracing::warn!(target: "watch", "{text}");
+    let wish = Wish::of(&loaded.config, options.watch, &place.directory, warn);
+    let watched = wish.and_then(|wish| {
+        let prepared = wish.clone().map(|wish| watch::prepare(wish, &gate)).transpose()?;
+        Ok((wish, prepared))
+    });
+    let (wish, watch) = match watched {
+        Ok(watched) => watched,
         Err(error) => {
             log.finish(LAST_LINES);
             return Err(error.into());
@@ -186,9 +193,6 @@ pub(crate) async fn serve(
         access,
         left,
         memory,
-        rpc,
-        status,
-        metrics,
     } = match prepared {
         Ok(Some(prepared)) => prepared,
         other => {
@@ -201,36 +205,37 @@ pub(crate) async fn serve(
     Systemd::drop_untaken(&notify, &sockets);
     let (asking, questions) = mpsc::channel(QUESTIONS);
     let calls = Calls::new(control_dir.rpc_socket());
+    let control_sockets = endpoints::ControlSockets::new(&control_dir, access.clone());
     control::serve(
-        Door::open(&control_dir.socket(), access.clone())?,
+        Door::open(&control_dir.socket(), control_sockets.guests())?,
         asking.clone(),
         calls,
     )?;
     let door = match kept.door.and_then(|door| baggage.descriptor(door)) {
-        Some(listener) => Door::inherit(listener, &control_dir.rpc_socket(), access)?,
-        None => Door::open(&control_dir.rpc_socket(), access)?,
+        Some(listener) => Door::inherit(listener, &control_dir.rpc_socket(), control_sockets.guests())?,
+        None => Door::open(&control_dir.rpc_socket(), control_sockets.guests())?,
     };
     let listener = door.copy()?;
-    let doors = Doors { port: rpc, door };
     let json = Bytes::from(serde_json::to_vec(&loaded.tree).map_err(io::Error::other)?);
-    let place = Arc::new(place);
     let current = Current {
         json: json.clone(),
         entries: entries.clone(),
         place: Arc::clone(&place),
+        wish,
     };
     let source = Source {
         options: options.read,
         base_dir: loaded.base_dir.clone(),
         exported,
         for_people: options.for_people,
+        watch: options.watch,
     };
     let ledger = metrics::Ledger::default();
     let surroundings = Surroundings {
         groups: Groups::new(&loaded.config.supervisor.cgroup),
-        watch: watch.as_ref().map(watch::Prepared::gate).transpose()?.flatten(),
-        sockets,
-        ledger: metrics.is_some().then(|| ledger.clone()),
+        watch: watch.as_ref().is_some_and(watch::Prepared::holds).then(|| gate.clone()),
+        sockets: sockets.clone(),
+        ledger: None,
         past: Past::default(),
         log,
         control_dir,
@@ -254,65 +259,58 @@ pub(crate) async fn serve(
     }
     let service_orders = rpc.orders();
     let (shown, config) = sync::watch::channel(json);
-    let service_rpc = sections.map(|_| rpc);
     let mut rpc_thread = RpcThread::start()?;
     let means = Means {
-        config: &loaded.config,
         json: config,
         roster: fleet.roster(),
-        residents: service_rpc
-            .iter()
-            .map(|rpc| Arc::new(rpc.clone()) as Arc<dyn Resident>)
-            .collect(),
+        residents: Residents::default(),
         questions: asking,
     };
-    let mut locals = gateway::locals(&means);
-    if let (Some(section), Some(listener)) = (&loaded.config.status, status) {
-        let status = Arc::new(Status::new(section, fleet.roster()));
-        status::serve(status.clone(), section, listener, rpc_thread.handle())?;
-        locals.add(StatusRpc(status));
-    }
-    let mut counted = None;
-    if let Some((registry, listener)) = metrics {
-        let metrics = Metrics::new(registry, ledger, fleet.roster()).remember(memory.clone());
-        let metrics = Arc::new(metrics);
-        metrics::serve(metrics.clone(), listener, rpc_thread.handle())?;
-        locals.add(metrics::Calls(metrics.clone()));
-        counted = Some(metrics);
-    }
-    if let Some(rpc) = service_rpc {
-        locals.add(rpc);
-    }
+    let (orders, ordered) = mpsc::channel(gateway::ORDERS);
+    let around = endpoints::Around {
+        sockets,
+        runtime: rpc_thread.handle().clone(),
+        orders: orders.clone(),
+        roster: fleet.roster(),
+        memory: memory.clone(),
+        ledger,
+        base: gateway::locals(&means),
+        service: rpc,
+        residents: means.residents.clone(),
+    };
+    let mut endpoints = Endpoints::new(around, control_sockets);
+    endpoints.prepare(&loaded.config, access)?;
+    endpoints.commit(BTreeSet::new());
+    fleet.set_ledger(endpoints.ledger());
     if options.debug {
         let overview = Overview::new(fleet.roster(), means.residents.clone(), means.questions.clone());
         open_debug(&loaded, overview, &rpc_thread);
     }
-    let watch = watch
-        .map(|watch| {
-            watch.start(
-                means.roster.clone(),
-                means.residents.clone(),
-                rpc_thread.handle().clone(),
-            )
-        })
-        .transpose()?;
-    let (freezing, orders) = mpsc::channel(2);
-    // The last room: what nobody has taken is closed there.
-    let before = Before { baggage, orders };
-    rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions, before));
+    let handle = rpc_thread.handle().clone();
+    let mut watcher = Watcher::new(gate, fleet.roster(), means.residents.clone(), handle);
+    watcher.go_on_with(watcher.begin(watch)?);
+    let doors = gateway::Doors {
+        door,
+        // The last room: what nobody has taken is closed there.
+        before: baggage,
+        orders: ordered,
+    };
+    let locals = endpoints.locals();
+    rpc_thread.begin(move || gateway::open(doors, locals, means.roster, means.questions));
     let watchdog = loaded.config.endure.watchdog_sec;
     let systemd = Systemd::new(notify, watchdog, rpc_thread.handle().clone());
-    let mut reload = Reload::new(source, current, service_orders, shown, counted);
+    let mut reload = Reload::new(source, current, service_orders, shown, watcher);
     if kept.reload {
         reload.soon();
     }
     let run = Run {
         fleet,
         services,
+        endpoints,
         questions,
         reaper,
         memory,
-        renewal: Renewal::new(options.origin, listener, freezing),
+        renewal: Renewal::new(options.origin, listener, orders),
         renewed,
         signals,
         systemd,
@@ -322,7 +320,6 @@ pub(crate) async fn serve(
     // What the plugins need of it has been encoded.
     drop(loaded);
     let ended = run.until_the_end(notice).await;
-    drop(watch);
     drop(rpc_thread);
     Ok(ended?)
 }
@@ -386,12 +383,6 @@ struct Prepared {
     /// What a supervisor before us has left.
     left: Left,
     memory: Memory,
-    /// `rpc.listen`.
-    rpc: Option<Port>,
-    /// The socket of `status.address`.
-    status: Option<Listener>,
-    /// The application's collectors, and the socket of `metrics.address`.
-    metrics: Option<(metrics::Registry, Listener)>,
 }
 
 /// How this program came into its process.
@@ -414,12 +405,7 @@ async fn prepare(
     reaper: &mut Reaper,
 ) -> Result<Prepared, ServeError> {
     let control = &loaded.config.supervisor.control;
-    let mut access = Access::new(control)?;
-    for entry in entries {
-        if let Some(user) = process::user(&entry.process)? {
-            access.allow(user.uid);
-        }
-    }
+    let access = endpoints::access(&loaded.config, entries)?;
     let addresses = control_dir::addresses(&loaded.config);
     let file = loaded.base_dir.join(file.file_name().unwrap_or_default());
     let identity = Identity {
@@ -439,39 +425,7 @@ async fn prepare(
             error,
         })?;
     }
-    let status = loaded.config.status.as_ref().map(|section| {
-        let address = match section.address.as_str() {
-            "" => ":80",
-            address => address,
-        };
-        let bound = sockets.endpoint("status.address", address);
-        bound.map_err(|error| ServeError::Listen {
-            plugin: "status".into(),
-            error,
-        })
-    });
-    let status = status.transpose()?;
-    let metrics = loaded.config.metrics.as_ref().map(|section| {
-        let registry = metrics::Registry::configured(section, Instant::now());
-        let registry =
-            registry.map_err(|reason| ServeError::Plugins(format!("the plugin metrics cannot start: {reason}")))?;
-        let bound = sockets.endpoint("metrics.address", &section.address);
-        let listener = bound.map_err(|error| ServeError::Listen {
-            plugin: "metrics".into(),
-            error,
-        })?;
-        Ok::<_, ServeError>((registry, listener))
-    });
-    let metrics = metrics.transpose()?;
-    let rpc = loaded.config.rpc.as_ref().map(|section| {
-        let bound = sockets.endpoint("rpc.listen", &section.listen);
-        let listener = bound.map_err(|error| ServeError::Listen {
-            plugin: "rpc".into(),
-            error,
-        })?;
-        Ok::<_, ServeError>(Port::new(section, listener)?)
-    });
-    let rpc = rpc.transpose()?;
+    Sections::of(&loaded.config).reserve(sockets)?;
     sockets.close_unclaimed();
     left.wait(loaded.config.endure.grace_period.get()).await;
     control_dir.sweep(None);
@@ -497,9 +451,6 @@ async fn prepare(
         access,
         left,
         memory,
-        rpc,
-        status,
-        metrics,
     })
 }
 

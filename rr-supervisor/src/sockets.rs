@@ -20,8 +20,8 @@ const AT_ONCE: usize = 32;
 /// The longest that one of them may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The listening sockets of all plugins.
-#[derive(Debug)]
+/// The listening sockets of all plugins. Clones share them.
+#[derive(Clone, Debug)]
 pub(crate) struct Sockets {
     listeners: Listeners,
 }
@@ -79,23 +79,31 @@ impl Sockets {
         }
     }
 
-    /// The socket of an endpoint of our own; `key` is named in the error. Without a host it takes both IPv4 and IPv6, where that exists.
+    /// The socket of an endpoint of our own, and the address under which it was bound now, if it was; `key` is named in the error.
+    /// Without a host it takes both IPv4 and IPv6, where that exists.
     ///
     /// # Errors
-    /// A taken port, or one that another key of the configuration names.
-    pub(crate) fn endpoint(&self, key: &str, address: &str) -> io::Result<Listener> {
+    /// A taken port; the text names key and address.
+    pub(crate) fn endpoint(&self, key: &str, address: &str) -> io::Result<(Listener, Option<String>)> {
         let failed = |error: io::Error| io::Error::new(error.kind(), format!("{key}: {error}"));
-        if self.listeners.has_bound(address) {
-            let text = format!("listen {address}: another key of this configuration has the same address");
-            return Err(failed(io::Error::new(io::ErrorKind::AddrInUse, text)));
+        let names = Self::names(address);
+        if let Some(held) = names.iter().find(|name| self.listeners.holds(name)) {
+            return Ok((self.listeners.take(held).map_err(failed)?, None));
         }
-        if address.starts_with(':') {
-            match self.listeners.take(&format!("[::]{address}")) {
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {}
-                taken => return taken.map_err(failed),
+        let mut taken = Err(io::ErrorKind::NotFound.into());
+        for name in names {
+            taken = self.listeners.take(&name).map(|listener| (listener, Some(name)));
+            if !matches!(&taken, Err(error) if error.kind() != io::ErrorKind::AddrInUse) {
+                break;
             }
         }
-        self.listeners.take(address).map_err(failed)
+        taken.map_err(failed)
+    }
+
+    /// The addresses under which an endpoint's socket may be held, best first.
+    pub(crate) fn names(address: &str) -> Vec<String> {
+        let both = address.starts_with(':').then(|| format!("[::]{address}"));
+        both.into_iter().chain([address.to_owned()]).collect()
     }
 
     /// Copies of all sockets, with the addresses where they listen in fact.
@@ -231,15 +239,19 @@ mod tests {
     };
 
     #[test]
-    fn an_endpoint_has_a_place_of_its_own() {
+    fn an_endpoint_is_bound_once() {
         let sockets = Sockets::new(Vec::new());
-        let first = sockets.endpoint("status.address", ":0").unwrap();
+        let (first, bound) = sockets.endpoint("status.address", ":0").unwrap();
+        assert!(bound.is_some());
         let address = first.address().unwrap().to_string();
-        let again = sockets.endpoint("metrics.address", &address).unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
-        assert!(again.to_string().starts_with("metrics.address: "), "{again}");
+        let (_, again) = sockets.endpoint("status.address", ":0").unwrap();
+        assert_eq!(again, None, "it is held");
         let other = Sockets::new(Vec::new()).endpoint("metrics.address", &address);
-        assert!(other.unwrap_err().to_string().contains(&address));
+        let other = other.unwrap_err().to_string();
+        assert!(
+            other.starts_with("metrics.address: ") && other.contains(&address),
+            "{other}"
+        );
     }
 
     #[test]

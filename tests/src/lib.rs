@@ -6,6 +6,8 @@
 //! - [`standin`]: the same with a plugin that needs no PHP and misbehaves on demand
 //! - [`servers`]: Redis and Memcached of the test's own
 //! - [`rpc_place`]: the same with an RPC port
+//! - [`project`]: a PHP project to be changed
+//! - [`reload`]: a server whose configuration is written anew
 //! - [`process`]: process trees as `/proc` shows them
 //! - [`client`]: HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS, raw bytes, and goridge RPC
 //! - [`collector`]: a collector of traces
@@ -27,6 +29,8 @@ pub mod load;
 pub mod metrics;
 pub mod operator;
 pub mod process;
+pub mod project;
+pub mod reload;
 pub mod room;
 pub mod rpc_place;
 pub mod server;

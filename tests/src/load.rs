@@ -6,6 +6,7 @@
 mod h2;
 
 use crate::client::PATIENCE;
+use crate::wait::{SOON, eventually};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -69,6 +70,13 @@ impl Load {
     /// Answers so far.
     pub fn answers(&self) -> usize {
         self.counted.answers.load(Ordering::Relaxed)
+    }
+
+    /// Waits until some more requests are answered.
+    #[track_caller]
+    pub fn goes_on(&self) {
+        let before = self.answers();
+        eventually(SOON, || self.answers() > before + 20);
     }
 
     /// Ends it.

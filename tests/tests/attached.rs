@@ -2,7 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use nix::sys::signal::Signal;
-use rr_tests::{Server, bin, eventually, process, room::free_port, standin, wait::SOON};
+use rr_tests::{
+    Rpc, Server, bin, eventually, process,
+    reload::{Place, action},
+    room::free_port,
+    rpc_place::local,
+    standin,
+    wait::SOON,
+};
 use serde_json::{Value, json};
 use std::{
     os::unix::process::CommandExt,
@@ -11,10 +18,14 @@ use std::{
 
 /// Starts the plugin as a service manager does: a process group of its own, and the way to the supervisor.
 fn start_plugin(server: &Server) -> Child {
-    let mut command = Command::new(bin::binary("rr-test-plugin"));
+    start(server, "rr-test-plugin", "http")
+}
+
+fn start(server: &Server, program: &str, plugin: &str) -> Child {
+    let mut command = Command::new(bin::binary(program));
     command
         .env("RR_CONTROL", server.room().file("control/supervisor.sock"))
-        .env("RR_PLUGIN", "http")
+        .env("RR_PLUGIN", plugin)
         .process_group(0)
         .stderr(Stdio::null());
     command.spawn().unwrap()
@@ -71,4 +82,55 @@ fn an_attached_plugin_comes_goes_and_is_stopped_with_the_server() {
     assert!(again.wait().unwrap().success(), "{}", server.log());
     assert!(server.wait_exit(SOON).success(), "{}", server.log());
     assert!(!process::alive(again.id()));
+}
+
+/// Whoever starts a plugin cannot change under it: one reload without it lies between.
+#[test]
+fn a_plugin_changes_hands_by_two_reloads() {
+    let room = rr_tests::Room::new();
+    let rpc = free_port();
+    let kv = json!({"memory": {"driver": "memory", "config": {}}});
+    let settings = json!({
+        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "kv": kv,
+        "supervisor": {"control": {"dir": room.file("control")}},
+    });
+    let mut place = Place::at(room, ".rr.yaml", settings);
+    let has = json!({"storage": "memory", "items": [{"key": "k"}]});
+    let asked = || Rpc::tcp(local(rpc)).call("kv.Has", &has).error();
+    assert_eq!(asked(), None);
+    let ours = place.server.plugin("rr-kv");
+    let with = |attached: Value| json!({"kv": kv, "supervisor": {"plugins": {"kv": {"attached": attached}}}});
+    let without = json!({"kv": null, "supervisor": {"plugins": null}});
+
+    place.change(with(json!(true)));
+    assert!(
+        place
+            .refused()
+            .contains("put it back and reload, and its service manager runs it")
+    );
+    assert!(process::alive(ours));
+    place.change(without.clone());
+    assert_eq!(action(&place.reload(), "kv"), "removed");
+    eventually(SOON, || !process::alive(ours));
+    place.change(with(json!(true)));
+    assert_eq!(action(&place.reload(), "kv"), "added");
+    let mut theirs = start(&place.server, "rr-kv", "kv");
+    eventually(SOON, || asked().is_none());
+    assert!(process::named(place.server.pid(), "rr-kv").is_empty());
+
+    place.change(with(json!(false)));
+    assert!(
+        place
+            .refused()
+            .contains("put it back and reload, and the server runs it")
+    );
+    place.change(without);
+    assert_eq!(action(&place.reload(), "kv"), "removed");
+    assert!(theirs.wait().unwrap().success(), "it was asked to stop");
+    place.change(with(json!(false)));
+    assert_eq!(action(&place.reload(), "kv"), "added");
+    assert_eq!(asked(), None);
+    assert_ne!(place.server.plugin("rr-kv"), ours);
+    assert!(place.server.stop().success());
 }

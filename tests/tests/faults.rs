@@ -301,13 +301,23 @@ impl Place {
     fn reload(&self, good: bool, dice: &mut Dice) -> String {
         let jobs = 10_000 + dice.roll(1000);
         let mut config = config(self.server.address().port(), self.rpc, &self.control);
-        match good {
-            true => merge(&mut config, json!({"http": {"pool": {"max_jobs": jobs}}})),
-            false => merge(
-                &mut config,
-                json!({"server": {"command": "php nowhere.php"}, "http": {"pool": {"num_workers": "many"}}}),
-            ),
-        }
+        let changes = match (good, dice.roll(2)) {
+            (true, 0) => json!({"http": {"pool": {"max_jobs": jobs}}}),
+            // Endpoints come, and go with the next one.
+            (true, _) => json!({
+                "http": {"pool": {"max_jobs": jobs}},
+                "status": {"address": "127.0.0.1:0"},
+                "metrics": {"address": "127.0.0.2:0"},
+            }),
+            (false, 0) => json!({"server": {"command": "php nowhere.php"}, "http": {"pool": {"num_workers": "many"}}}),
+            // Much of this one is possible, and has been done when it fails.
+            (false, _) => json!({
+                "server": {"command": "php nowhere.php"},
+                "rpc": {"listen": "tcp://127.0.0.2:0"},
+                "status": {"address": "127.0.0.1:0"},
+            }),
+        };
+        merge(&mut config, changes);
         fs::write(&self.file, config.to_string()).unwrap();
         self.ask("supervisor.Reload", json!({}))
     }

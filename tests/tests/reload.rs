@@ -4,120 +4,20 @@
 use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Server, bin, eventually,
-    load::{Load, Outcome},
+    load::Load,
     process,
+    reload::{Place, action, assert_none_failed, text},
     room::free_port,
-    server::{http_config, merge, php},
+    server::{http_config, php},
     wait::SOON,
 };
 use serde_json::{Value, json};
-use std::{
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{os::unix::fs::symlink, path::Path, process::Command};
 
 /// How many reloads under load: more by `RR_TEST_ROUNDS`.
 fn rounds() -> usize {
     let asked = std::env::var("RR_TEST_ROUNDS").ok();
     asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A server whose configuration can be written anew.
-struct Place {
-    server: Server,
-    port: u16,
-    settings: Value,
-}
-
-impl Place {
-    fn new(settings: Value) -> Self {
-        let room = Room::new();
-        Self::at(room, ".rr.yaml", settings)
-    }
-
-    /// With its configuration under another path of the room.
-    fn at(room: Room, file: &str, settings: Value) -> Self {
-        let port = free_port();
-        let config = http_config(port, settings.clone());
-        let path = room.write(file, config.to_string());
-        let mut command = Command::new(bin::server());
-        command.arg("serve").arg("-c").arg(path);
-        let server = Server::run(room, port, command);
-        server.wait_ready();
-        Self { server, port, settings }
-    }
-
-    /// The settings with changes, as the file has them from now on.
-    fn write(&mut self, file: &str, changes: Value) {
-        merge(&mut self.settings, changes);
-        let config = http_config(self.port, self.settings.clone());
-        self.server.room().write(file, config.to_string());
-    }
-
-    fn change(&mut self, changes: Value) {
-        self.write(".rr.yaml", changes);
-    }
-
-    fn command(&self, file: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(bin::server());
-        command.args(arguments).arg("-c").arg(self.server.room().file(file));
-        command.output().unwrap()
-    }
-
-    /// Reloads; the answer.
-    #[track_caller]
-    fn reload(&self) -> Value {
-        self.reload_by(".rr.yaml")
-    }
-
-    #[track_caller]
-    fn reload_by(&self, file: &str) -> Value {
-        let output = self.command(file, &["reload", "--json"]);
-        assert!(
-            output.status.success(),
-            "{}\n{}",
-            text(&output.stderr),
-            self.server.log()
-        );
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// A reload that fails; the reason.
-    #[track_caller]
-    fn refused(&self) -> String {
-        let output = self.command(".rr.yaml", &["reload", "--json"]);
-        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
-        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let reason = text(&output.stderr);
-        assert!(reason.contains(answer["error"].as_str().unwrap()), "{reason}");
-        reason
-    }
-
-    fn get(&self, path: &str) -> String {
-        self.server.client().get(path).text()
-    }
-}
-
-/// What became of a plugin.
-fn action<'a>(answer: &'a Value, plugin: &str) -> &'a str {
-    let plugins = answer["plugins"].as_array().unwrap();
-    let found = plugins.iter().find(|report| report["plugin"] == plugin);
-    found.and_then(|report| report["action"].as_str()).unwrap_or("none")
-}
-
-#[track_caller]
-fn assert_none_failed(outcome: &Outcome, server: &Server) {
-    assert_eq!(
-        (outcome.refused, &outcome.failures[..]),
-        (0, &[][..]),
-        "{}",
-        server.log()
-    );
 }
 
 /// A release: the worker's script, and a file that tells which one it is.
@@ -313,8 +213,8 @@ fn what_cannot_be_done_changes_nothing() {
             vec!["the service beside cannot start".to_owned()],
         ),
         (
-            json!({"status": {"address": "127.0.0.1:0"}}),
-            vec!["status has changed".to_owned()],
+            json!({"supervisor": {"control": {"dir": "/nowhere"}}}),
+            vec!["supervisor.control.dir has changed".to_owned()],
         ),
         (
             json!({"server": {"on_init": {"command": ["false"], "exit_on_error": true}}}),

@@ -4,22 +4,14 @@
 
 use rr_tests::server::http_config;
 use rr_tests::wait::SOON;
-use rr_tests::{Room, Server, bin, eventually, process, room::free_port};
+use rr_tests::{Room, Server, bin, eventually, process, project::save, room::free_port};
 use serde_json::{Value, json};
 use std::process::Command;
 
 /// A project whose worker answers what `src/app.php` returns; with the verb and flags that start its server.
 fn project(arguments: &[&str], settings: Value) -> Server {
     let room = Room::new();
-    let autoload = bin::repository().join("php/autoload.php");
-    let worker = format!(
-        "<?php require '{}';\n$text = require __DIR__ . '/src/app.php';
-        Rr\\Http\\HttpWorker::fromEnvironment()->serve(fn () => $text);",
-        autoload.display()
-    );
-    let worker = room.write("worker.php", worker);
-    save(&room, "src/app.php", "return 'first';");
-    let mut over = json!({"server": {"command": ["php", worker]}});
+    let mut over = rr_tests::project::write(&room);
     rr_tests::server::merge(&mut over, settings);
     let port = free_port();
     let config = room.write(".rr.yaml", http_config(port, over).to_string());
@@ -28,12 +20,6 @@ fn project(arguments: &[&str], settings: Value) -> Server {
     let server = Server::run(room, port, command);
     server.wait_ready();
     server
-}
-
-/// Saves a PHP file as most editors do: a new file takes the place of the old one.
-fn save(room: &Room, name: &str, code: &str) {
-    let new = room.write(&format!("{name}.new~"), format!("<?php {code}\n"));
-    std::fs::rename(new, room.file(name)).unwrap();
 }
 
 /// Saves it in place.

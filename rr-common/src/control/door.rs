@@ -13,33 +13,66 @@ use std::{
         unix::{fs::PermissionsExt, net::UnixListener},
     },
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::{net::UnixStream, sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Who may use the control sockets. The kernel tells who a peer is; nothing that it says itself counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
+    /// Whoever reaches the socket may come in.
+    everybody: bool,
     users: Vec<Uid>,
-    group: Option<Gid>,
+    groups: Vec<Gid>,
 }
+
+/// Who may use sockets that are open, which may change while they are. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Guests(Arc<RwLock<Access>>);
 
 /// A listening control socket. Its file is removed at the end.
 #[derive(Debug)]
 pub struct Door {
     listener: UnixListener,
     path: PathBuf,
-    access: Access,
+    guests: Guests,
 }
 
 impl Default for Access {
     /// Our own user and root.
     fn default() -> Self {
         Self {
+            everybody: false,
             users: vec![Uid::effective(), Uid::from_raw(0)],
-            group: None,
+            groups: Vec::new(),
         }
+    }
+}
+
+impl From<Access> for Guests {
+    fn from(access: Access) -> Self {
+        Self(Arc::new(RwLock::new(access)))
+    }
+}
+
+impl Guests {
+    /// From now on it is these who may come in; connections that there are stay.
+    pub fn become_these(&self, access: Access) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = access;
+    }
+
+    fn now(&self) -> Access {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// May the process at the other end come in? If not, there is a warning.
+    pub(crate) fn know(&self, socket: BorrowedFd<'_>, target: &str) -> bool {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .knows(socket, target)
     }
 }
 
@@ -53,7 +86,7 @@ impl Access {
         if !control.group.is_empty() {
             let found = Group::from_name(&control.group)?
                 .ok_or_else(|| unknown("supervisor.control.group: no such group", &control.group))?;
-            access.group = Some(found.gid);
+            access.groups.push(found.gid);
         }
         Ok(access)
     }
@@ -78,6 +111,27 @@ impl Access {
         Ok(access)
     }
 
+    /// Whoever reaches the socket.
+    pub fn everybody() -> Self {
+        Self {
+            everybody: true,
+            ..Self::default()
+        }
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(mut self, others: &Self) -> Self {
+        self.everybody |= others.everybody;
+        others.users.iter().for_each(|user| self.allow(*user));
+        for group in &others.groups {
+            if !self.groups.contains(group) {
+                self.groups.push(*group);
+            }
+        }
+        self
+    }
+
     /// Lets one more user in.
     pub fn allow(&mut self, user: Uid) {
         if !self.users.contains(&user) {
@@ -87,24 +141,27 @@ impl Access {
 
     /// True when only our own user and root may come in, so that files may be closed to everybody else.
     pub fn is_private(&self) -> bool {
-        self.group.is_none()
+        !self.everybody
+            && self.groups.is_empty()
             && self
                 .users
                 .iter()
                 .all(|user| user.is_root() || *user == Uid::effective())
     }
 
-    /// Gives a file or directory of the control directory the mode that lets in whom we allow. Where single users are
-    /// allowed no mode can say so: then the way is open, and each connection's credentials decide.
+    /// Gives a file or directory of the control directory the mode that lets in whom we allow. Where single users or several groups
+    /// are allowed no mode can say so: then the way is open, and each connection's credentials decide.
     ///
     /// # Errors
     /// The change is refused.
     pub fn protect(&self, path: &Path, search: bool) -> io::Result<()> {
-        let others = self
+        let single = self
             .users
             .iter()
             .any(|user| !user.is_root() && *user != Uid::effective());
-        let mode = match (search, others, self.group) {
+        let open = self.everybody || single || self.groups.len() > 1;
+        let group = self.groups.first().copied();
+        let mode = match (search, open, group) {
             (true, true, _) => 0o711,
             (true, false, Some(_)) => 0o710,
             (true, false, None) => 0o700,
@@ -112,14 +169,13 @@ impl Access {
             (false, false, Some(_)) => 0o660,
             (false, false, None) => 0o600,
         };
-        if self.group.is_some() {
-            chown(path, None, self.group)?;
+        if group.is_some() {
+            chown(path, None, group)?;
         }
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }
 
-    /// May the process at the other end come in? If not, there is a warning.
-    pub(crate) fn knows(&self, socket: BorrowedFd<'_>, target: &str) -> bool {
+    fn knows(&self, socket: BorrowedFd<'_>, target: &str) -> bool {
         match getsockopt(&socket, PeerCredentials) {
             Ok(peer) if self.admits(peer.uid(), peer.gid()) => true,
             Ok(peer) => {
@@ -132,11 +188,11 @@ impl Access {
 
     /// May a process of this user and group come in?
     fn admits(&self, uid: u32, gid: u32) -> bool {
-        if self.users.contains(&Uid::from_raw(uid)) {
+        if self.everybody || self.users.contains(&Uid::from_raw(uid)) {
             return true;
         }
-        let Some(group) = self.group else { return false };
-        Gid::from_raw(gid) == group || is_member(Uid::from_raw(uid), group)
+        let in_group = |group: &Gid| Gid::from_raw(gid) == *group || is_member(Uid::from_raw(uid), *group);
+        self.groups.iter().any(in_group)
     }
 }
 
@@ -155,20 +211,21 @@ fn is_member(user: Uid, group: Gid) -> bool {
 }
 
 impl Door {
-    /// Binds a control socket.
+    /// Binds a control socket. Whoever keeps a copy of its guests may change them; the file's mode is then his own matter.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open(path: &Path, access: Access) -> io::Result<Self> {
+    pub fn open(path: &Path, guests: impl Into<Guests>) -> io::Result<Self> {
+        let guests = guests.into();
         let _ = fs::remove_file(path);
         let listener = UnixListener::bind(path)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| io::Error::new(error.kind(), format!("control socket {}: {error}", path.display())))?;
-        access.protect(path, false)?;
+        guests.now().protect(path, false)?;
         Ok(Self {
             listener,
             path: path.to_owned(),
-            access,
+            guests,
         })
     }
 
@@ -176,12 +233,13 @@ impl Door {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn inherit(listener: OwnedFd, path: &Path, access: Access) -> io::Result<Self> {
-        access.protect(path, false)?;
+    pub fn inherit(listener: OwnedFd, path: &Path, guests: impl Into<Guests>) -> io::Result<Self> {
+        let guests = guests.into();
+        guests.now().protect(path, false)?;
         Ok(Self {
             listener: listener.into(),
             path: path.to_owned(),
-            access,
+            guests,
         })
     }
 
@@ -193,13 +251,13 @@ impl Door {
         Ok(self.listener.try_clone()?.into())
     }
 
-    /// Lets guests in, on the runtime in which this is called.
+    /// Lets visitors in, on the runtime in which this is called.
     ///
     /// # Errors
     /// The runtime cannot watch the socket.
-    pub fn guests(self) -> io::Result<Guests> {
+    pub fn visitors(self) -> io::Result<Visitors> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        Ok(Guests { listener, door: self })
+        Ok(Visitors { listener, door: self })
     }
 
     /// Accepts until the stream is dropped, on the runtime in which this is called.
@@ -207,15 +265,15 @@ impl Door {
     /// # Errors
     /// The runtime cannot watch the socket.
     pub fn connections(self) -> io::Result<ReceiverStream<io::Result<UnixStream>>> {
-        let door = self.guests()?;
-        let (guests, stream) = mpsc::channel(8);
+        let door = self.visitors()?;
+        let (visitors, stream) = mpsc::channel(8);
         tokio::spawn(async move {
             loop {
-                let guest = tokio::select! {
-                    guest = door.next() => guest,
-                    () = guests.closed() => break,
+                let visitor = tokio::select! {
+                    visitor = door.next() => visitor,
+                    () = visitors.closed() => break,
                 };
-                if guests.send(Ok(guest)).await.is_err() {
+                if visitors.send(Ok(visitor)).await.is_err() {
                     break;
                 }
             }
@@ -226,17 +284,17 @@ impl Door {
 
 /// Those who come in.
 #[derive(Debug)]
-pub struct Guests {
+pub struct Visitors {
     listener: tokio::net::UnixListener,
     door: Door,
 }
 
-impl Guests {
+impl Visitors {
     /// The next one that may. Strangers are turned away with a warning.
     pub async fn next(&self) -> UnixStream {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) if self.door.access.knows(stream.as_fd(), "control") => return stream,
+                Ok((stream, _)) if self.door.guests.know(stream.as_fd(), "control") => return stream,
                 Ok(_) => {}
                 Err(error) => {
                     // Most likely no free descriptor, which passes; without a wait this would spin.
@@ -284,5 +342,31 @@ mod tests {
         assert_eq!((mode(&access, true), mode(&access, false)), (0o700, 0o600));
         access.allow(Uid::from_raw(54321));
         assert_eq!((mode(&access, true), mode(&access, false)), (0o711, 0o666));
+        let group = |gid| Access {
+            groups: vec![Gid::from_raw(gid)],
+            ..Access::default()
+        };
+        let own = group(Gid::effective().as_raw());
+        assert_eq!((mode(&own, true), mode(&own, false)), (0o710, 0o660));
+        let both = own.and(&group(54321));
+        assert_eq!((mode(&both, true), mode(&both, false)), (0o711, 0o666));
+        assert!(both.admits(12345, 54321) && !both.admits(12345, 54322));
+    }
+
+    /// Old and new are let in while one takes the other's place.
+    #[test]
+    fn guests_change_while_the_door_is_open() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let nobody = Access {
+            users: Vec::new(),
+            ..Access::default()
+        };
+        let guests = Guests::from(nobody.clone());
+        let copy = guests.clone();
+        assert!(!copy.know(one.as_fd(), "test"));
+        guests.become_these(nobody.clone().and(&Access::everybody()));
+        assert!(copy.know(one.as_fd(), "test"));
+        guests.become_these(nobody);
+        assert!(!copy.know(one.as_fd(), "test"));
     }
 }

@@ -7,7 +7,7 @@ mod door;
 pub mod handover;
 mod link;
 
-pub use door::{Access, Door};
+pub use door::{Access, Door, Guests};
 pub use link::{Link, LinkError, connect};
 
 /// The generated messages and services of `proto/rr/control/v1/control.proto`.

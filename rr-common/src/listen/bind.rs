@@ -55,6 +55,23 @@ fn unix(path: &Path, endpoint: &Endpoint) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     // Nobody can connect before `listen`, so the file never stands open with the wrong mode or owner.
+    own(path, endpoint)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Gives the file of a Unix socket that is bound already the mode and owner that an address names now; other sockets have none.
+///
+/// # Errors
+/// The kernel's; an unknown owner.
+pub fn own_anew(endpoint: &Endpoint) -> io::Result<()> {
+    match &endpoint.address {
+        Address::Tcp(_) => Ok(()),
+        Address::Unix(path) => own(path, endpoint),
+    }
+}
+
+fn own(path: &Path, endpoint: &Endpoint) -> io::Result<()> {
     if let Some(mode) = endpoint.mode {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
@@ -71,8 +88,7 @@ fn unix(path: &Path, endpoint: &Endpoint) -> io::Result<OwnedFd> {
     if user.is_some() || group.is_some() {
         chown(path, user, group)?;
     }
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(())
 }
 
 /// Removes a socket file behind which nobody listens any more. A live one, or a file of another kind, is left for `bind` to refuse.

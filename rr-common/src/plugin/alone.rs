@@ -100,7 +100,8 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
         Some(rpc) => {
             let listener = listeners.take(&rpc.listen);
             let listener = listener.map_err(|error| StartError(error.to_string()))?;
-            Entrance::Own(Port::new(rpc, listener).map_err(|error| StartError(error.to_string()))?)
+            let access = Port::access(rpc).map_err(|error| StartError(error.to_string()))?;
+            Entrance::Own(Port::new(listener, access.into()))
         }
         None => Entrance::None,
     };

@@ -1,7 +1,11 @@
 //! `rpc.listen`: the socket where PHP and the command line call, and who may come in.
 
 use super::Quiet;
-use crate::{config::section::Rpc, control::Access, listen::Listener};
+use crate::{
+    config::section::Rpc,
+    control::{Access, Guests},
+    listen::{Address, Listener},
+};
 use std::{io, os::fd::AsFd, time::Duration};
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -15,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Port {
     listener: Listener,
-    access: Option<Access>,
+    guests: Guests,
 }
 
 /// A port that the runtime watches.
@@ -24,26 +28,28 @@ pub enum OpenPort {
     /// Whoever reaches it may come in.
     Tcp(TcpListener),
     /// Whoever the file's mode lets in and, if there is a list, is on it.
-    Unix(UnixListener, Option<Access>),
+    Unix(UnixListener, Guests),
 }
 
 impl Port {
     /// The socket that was bound to `rpc.listen`.
+    pub fn new(listener: Listener, guests: Guests) -> Self {
+        Self { listener, guests }
+    }
+
+    /// Who may come in, as the section says it.
     ///
     /// # Errors
     /// `rpc.allow_users` names a user that does not exist, or stands beside a TCP address.
-    pub fn new(section: &Rpc, listener: Listener) -> io::Result<Self> {
-        let access = match (&listener, section.allow_users.as_slice()) {
-            (_, []) => None,
-            (Listener::Unix(_), users) => Some(Access::of("rpc.allow_users", users)?),
-            (Listener::Tcp(_), _) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "rpc.allow_users: the callers' users are known at a unix:// address only",
-                ));
-            }
-        };
-        Ok(Self { listener, access })
+    pub fn access(section: &Rpc) -> io::Result<Access> {
+        match (section.listen.parse(), section.allow_users.as_slice()) {
+            (_, []) => Ok(Access::everybody()),
+            (Ok(Address::Unix(_)), users) => Access::of("rpc.allow_users", users),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "rpc.allow_users: the callers' users are known at a unix:// address only",
+            )),
+        }
     }
 
     /// Opens it, inside the runtime that accepts.
@@ -53,7 +59,7 @@ impl Port {
     pub fn open(self) -> io::Result<OpenPort> {
         Ok(match self.listener {
             Listener::Tcp(listener) => OpenPort::Tcp(TcpListener::from_std(listener)?),
-            Listener::Unix(listener) => OpenPort::Unix(UnixListener::from_std(listener)?, self.access),
+            Listener::Unix(listener) => OpenPort::Unix(UnixListener::from_std(listener)?, self.guests),
         })
     }
 }
@@ -77,9 +83,9 @@ impl OpenPort {
     async fn attempt(&self) -> io::Result<Option<Quiet>> {
         match self {
             Self::Tcp(listener) => Ok(Quiet::tcp(listener.accept().await?.0).ok()),
-            Self::Unix(listener, access) => {
+            Self::Unix(listener, guests) => {
                 let (stream, _) = listener.accept().await?;
-                let known = access.as_ref().is_none_or(|access| access.knows(stream.as_fd(), "rpc"));
+                let known = guests.know(stream.as_fd(), "rpc");
                 Ok(if known { Quiet::unix(stream).ok() } else { None })
             }
         }

@@ -24,6 +24,13 @@ pub(super) fn server(global: &Global) -> Result<Client, Failure> {
     })
 }
 
+/// Connects to the server that is to read its file again. What the file says by now may be where somebody else listens, so the server
+/// that runs is asked first.
+pub(super) fn server_of_file(global: &Global) -> Result<Client, Failure> {
+    let running = after_a_change(global).and_then(|address| connect(&address).ok());
+    running.map_or_else(|| server(global), Ok)
+}
+
 /// The server of this file that listens elsewhere than the file says by now, or that has not been told of it yet. With options of its
 /// own a command may mean one of several servers, and only the one that it names.
 fn after_a_change(global: &Global) -> Option<Address> {

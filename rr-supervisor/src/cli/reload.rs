@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 
 /// Runs the command; returns when everything has taken effect, or when it is clear that nothing will.
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let mut client = find::server(global)?;
+    let mut client = find::server_of_file(global)?;
     let outcome = ask(&mut client, arguments.dry_run);
     if arguments.output.json {
         let text = match &outcome {

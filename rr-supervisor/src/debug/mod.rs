@@ -71,7 +71,7 @@ pub(crate) fn serve(runtime: &Handle, address: &str, overview: Overview, config:
         let debug = Arc::clone(&debug);
         async move { debug.answer(&asked).await }
     };
-    endpoint::serve(runtime, listener, Limits::default(), answer)?;
+    endpoint::prepare(runtime, listener, Limits::default(), answer)?.begin_for_good();
     bound.parse().map_err(io::Error::other)
 }
 
@@ -148,14 +148,14 @@ fn json_page(value: &impl Serialize) -> Page {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::fleet::Roster;
+    use crate::{fleet::Roster, operate::Residents};
     use tokio::sync::{mpsc, watch};
 
     #[tokio::test]
     async fn every_page_that_the_index_names_is_there() {
         let roster = watch::Sender::new(Arc::new(Roster::default()));
         let debug = Debug {
-            overview: Overview::new(roster.subscribe(), Vec::new(), mpsc::channel(1).0),
+            overview: Overview::new(roster.subscribe(), Residents::default(), mpsc::channel(1).0),
             runtime: Handle::current(),
             config: "version: '3'\n".into(),
         };
@@ -191,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_an_error() {
         let roster = watch::Sender::new(Arc::new(Roster::default()));
-        let overview = || Overview::new(roster.subscribe(), Vec::new(), mpsc::channel(1).0);
+        let overview = || Overview::new(roster.subscribe(), Residents::default(), mpsc::channel(1).0);
         let first = serve(&Handle::current(), "127.0.0.1:0", overview(), String::new()).unwrap();
         let second = serve(&Handle::current(), &first.to_string(), overview(), String::new());
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);

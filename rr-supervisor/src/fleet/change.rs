@@ -9,9 +9,11 @@ use super::{
 };
 use crate::{
     control_dir::Signature,
+    metrics::Ledger,
     plugins::lifecycle::{Actual, Event, Lifecycle},
     reload::Look,
     sockets::Sockets,
+    watch::Gate,
 };
 use nix::unistd::Pid;
 use rr_common::{
@@ -20,6 +22,7 @@ use rr_common::{
 };
 use std::{
     cmp::Reverse,
+    collections::BTreeSet,
     io,
     time::{Duration, Instant},
 };
@@ -170,6 +173,10 @@ impl Fleet {
             coming: names(|plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held)),
             failed: names(|plugin| plugin.is_serving() && plugin.life.actual() == Actual::Failed),
             asleep: names(|plugin| plugin.is_serving() && plugin.is_asleep()),
+            hasty: names(|plugin| {
+                let process = plugin.process.as_ref();
+                plugin.is_serving() && process.is_some_and(|process| !process.waits)
+            }),
             stateful: names(|plugin| plugin.is_serving() && plugin.life.is_alive() && plugin.entry.is_single),
             present: serving.iter().filter_map(|name| self.present(name)).collect(),
         }
@@ -203,6 +210,27 @@ impl Fleet {
         for plugin in &mut self.plugins {
             plugin.life.set_restart(restart.clone());
         }
+    }
+
+    /// From now on: where the plugins' counts go before they stop.
+    pub(crate) fn set_ledger(&mut self, ledger: Option<Ledger>) {
+        self.around.ledger = ledger;
+    }
+
+    /// From now on: what the requests of a plugin that is started wait for while changed files are dealt with.
+    /// Returns what it was.
+    pub(crate) fn set_gate(&mut self, gate: Option<Gate>) -> Option<Gate> {
+        std::mem::replace(&mut self.around.watch, gate)
+    }
+
+    /// The processes that know nothing of what was committed last: those that are to go, and `attached` ones that somebody else has to
+    /// restart.
+    pub(crate) fn outdated(&self, attached: &[String]) -> BTreeSet<Pid> {
+        let is_old = |plugin: &&Plugin| {
+            let name = &plugin.entry.name;
+            matches!(plugin.standing, Standing::Leaving) || attached.contains(name) || self.dismissed.contains(name)
+        };
+        self.plugins.iter().filter(is_old).filter_map(Plugin::pid).collect()
     }
 
     /// How long a stop may take.

@@ -25,6 +25,7 @@ use crate::{
     },
     reaper,
     sockets::Sockets,
+    watch::Gate,
 };
 use bytes::Bytes;
 pub(crate) use change::Change;
@@ -39,7 +40,6 @@ pub(crate) use replace::{Next, Told};
 pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
 use rr_common::config::section::Restart;
 use std::{
-    os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -71,8 +71,8 @@ pub(crate) struct Surroundings {
     pub control_dir: ControlDir,
     /// The control groups of plugins with limits.
     pub groups: Groups,
-    /// What requests wait for while changed files are dealt with (development).
-    pub watch: Option<OwnedFd>,
+    /// What requests wait for while changed files are dealt with (development), if they do.
+    pub watch: Option<Gate>,
     /// The way back into the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
 }

@@ -17,6 +17,7 @@ use crate::{
         process::{self, Spawn, SpawnError},
     },
     sockets::Substitute,
+    watch::Gate,
 };
 use bytes::Bytes;
 use nix::{
@@ -128,6 +129,8 @@ pub(super) struct Process {
     pub(super) adopted: Option<Adopted>,
     /// The way to its end and to signals, if it is no child of ours.
     pub(super) foreign: Option<Foreign>,
+    /// Its requests wait while changed files are dealt with.
+    pub(super) waits: bool,
     /// The last of what it logged.
     pub(super) lines: Tail,
     /// Whether the kernel kills for want of memory where it runs.
@@ -158,6 +161,7 @@ impl Process {
             returns: false,
             adopted: None,
             foreign: None,
+            waits: false,
             lines: Tail::default(),
             oom: None,
         }
@@ -303,7 +307,7 @@ impl Plugin {
         let output = self.open_output(lines.clone()).map_err(failed)?;
         let entry = &self.entry;
         let control_dir: PathBuf = match process::user(&entry.process)? {
-            Some(user) => around.control_dir.for_user(&entry.name, &user).map_err(failed)?,
+            Some(user) => around.control_dir.for_user(&user).map_err(failed)?,
             None => around.control_dir.path().to_owned(),
         };
         let limits = &entry.process.limits;
@@ -325,17 +329,13 @@ impl Plugin {
             sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
             log: around.log.socket(lines.clone()).map_err(failed)?,
             state,
-            watch: around
-                .watch
-                .as_ref()
-                .map(OwnedFd::try_clone)
-                .transpose()
-                .map_err(failed)?,
+            watch: around.watch.as_ref().map(Gate::copy).transpose().map_err(failed)?,
             handover,
             output,
         };
         let mut process = Process::new(spawn.run()?);
         process.lines = lines;
+        process.waits = around.watch.is_some();
         Ok(process)
     }
 

@@ -3,80 +3,63 @@
 use super::{
     Gateway, Locals,
     client::Client,
-    freeze::{self, Order},
+    orders::{self, Order},
     ties::Tie,
 };
 use crate::{control::Question, fleet::RosterWatch, renew::baggage::Baggage};
 use nix::sys::resource::{Resource, getrlimit};
 use rr_common::{
     control::Door,
-    rpc::{Port, Quiet},
+    rpc::{OpenPort, Quiet},
 };
-use std::{cell::Cell, io, rc::Rc};
+use std::{cell::Cell, convert::Infallible, io, rc::Rc};
 use tokio::{
     net::UnixStream,
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     task::spawn_local,
 };
 
 /// Most connections at once; more wait in the kernel's queue.
 const MOST: usize = 16_384;
 
-/// The sockets where calls come in.
+/// Where calls come in, and from whom already.
 #[derive(Debug)]
 pub(crate) struct Doors {
-    /// `rpc.listen`, if it is configured.
-    pub port: Option<Port>,
     /// The control directory's socket.
     pub door: Door,
-}
-
-/// What the program before this one has left, and the way to become another one.
-#[derive(Debug)]
-pub(crate) struct Before {
-    /// What it has packed.
-    pub baggage: Baggage,
-    /// When everything shall stand still for the next one.
+    /// What the program before this one has packed.
+    pub before: Baggage,
+    /// Everything else, while we run: `rpc.listen` above all.
     pub orders: mpsc::Receiver<Order>,
 }
 
 /// Counts the connections, and lets no more in than descriptors allow.
 #[derive(Debug)]
-struct Entrance {
-    gateway: Rc<Gateway>,
+pub(super) struct Entrance {
+    pub(super) gateway: Rc<Gateway>,
     room: Cell<usize>,
     left: Notify,
 }
 
-/// Opens the RPC port, on the thread where this is called.
-pub(crate) fn open(
-    doors: Doors,
-    locals: Locals,
-    roster: RosterWatch,
-    questions: mpsc::Sender<Question>,
-    mut before: Before,
-) {
+/// Opens the gateway, on the thread where this is called.
+pub(crate) fn open(mut doors: Doors, locals: Locals, roster: RosterWatch, questions: mpsc::Sender<Question>) {
     let gateway = Rc::new(Gateway::new(locals, questions));
-    let (clients, plugins) = gateway.unpack(&mut before.baggage);
+    let (clients, plugins) = gateway.unpack(&mut doors.before);
     // What no room has taken is closed, so that whoever is at the other end knows: of services, above all, their guard.
-    drop(before.baggage);
+    drop(doors.before);
     gateway.known.replace(plugins);
     spawn_local(Rc::clone(&gateway).follow(roster));
-    spawn_local(freeze::obey(Rc::clone(&gateway), before.orders));
     let entrance = Entrance::new(gateway);
     for client in clients {
         entrance.serve(client, None);
     }
-    let closed = |result: io::Result<()>| {
-        if let Err(error) = result {
+    let inner = Rc::clone(&entrance);
+    spawn_local(async move {
+        if let Err(error) = inner.admit(doors.door).await {
             tracing::error!(target: "rpc", %error, "an RPC socket is closed");
         }
-    };
-    let inner = Rc::clone(&entrance);
-    spawn_local(async move { closed(inner.admit(doors.door).await) });
-    if let Some(port) = doors.port {
-        spawn_local(async move { closed(entrance.listen(port).await) });
-    }
+    });
+    spawn_local(orders::obey(entrance, doors.orders));
 }
 
 impl Entrance {
@@ -91,22 +74,26 @@ impl Entrance {
         })
     }
 
-    /// Accepts on the configured address, for ever.
-    async fn listen(self: Rc<Self>, port: Port) -> io::Result<()> {
-        let port = port.open()?;
+    /// Accepts on a configured address until the other end of `until` is gone. Who came in stays.
+    pub(super) async fn listen(self: Rc<Self>, port: OpenPort, mut until: oneshot::Receiver<Infallible>) {
         loop {
-            self.has_room().await;
-            let client = Client::new(port.accept().await, &self.gateway.load);
-            self.serve(client, None);
+            let next = async {
+                self.has_room().await;
+                port.accept().await
+            };
+            tokio::select! {
+                caller = next => self.serve(Client::new(caller, &self.gateway.load), None),
+                _ = &mut until => return,
+            }
         }
     }
 
     /// Accepts at the control directory's socket, for ever.
     async fn admit(self: Rc<Self>, door: Door) -> io::Result<()> {
-        let guests = door.guests()?;
+        let visitors = door.visitors()?;
         loop {
             // Operators come in however many clients there are.
-            let stream = guests.next().await;
+            let stream = visitors.next().await;
             // What calls itself, for a plugin that has asked for it over the contract, ends with this program.
             let tie = is_own(&stream).then(|| self.gateway.ties.tie("Supervisor.Call", None));
             // A connection that is gone already is no trouble of ours.

@@ -16,16 +16,10 @@ use std::{
     sync::mpsc::{SyncSender, sync_channel},
     time::Duration,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 
 /// How long calls are waited for that only this program can answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Everything shall stand still; whoever asks is given it, or told why not.
-pub(crate) type Order = oneshot::Sender<Result<Frozen, String>>;
 
 /// The thread stands still.
 #[derive(Debug)]
@@ -36,22 +30,20 @@ pub(crate) struct Frozen {
     pub thaw: SyncSender<()>,
 }
 
-/// Carries orders out, for ever.
-pub(super) async fn obey(gateway: Rc<Gateway>, mut orders: mpsc::Receiver<Order>) {
-    while let Some(told) = orders.recv().await {
-        if timeout(PATIENCE, gateway.ties.none()).await.is_err() {
-            let names = gateway.ties.names().join(", ");
-            let reason = format!("calls of {names} were not answered within {PATIENCE:?}");
-            let _ = told.send(Err(reason));
-            continue;
-        }
-        let mut baggage = Baggage::default();
-        let (thaw, thawed) = sync_channel(1);
-        let frozen = gateway.pack(&mut baggage).map(|()| Frozen { baggage, thaw });
-        let _ = told.send(frozen.map_err(|error| error.to_string()));
-        // Comes back when nobody has what was packed.
-        let _ = thawed.recv();
+/// Lets the thread stand still as soon as it may; whoever asks is given what was on it, or told why not.
+pub(super) async fn freeze(gateway: Rc<Gateway>, told: oneshot::Sender<Result<Frozen, String>>) {
+    if timeout(PATIENCE, gateway.ties.none()).await.is_err() {
+        let names = gateway.ties.names().join(", ");
+        let reason = format!("calls of {names} were not answered within {PATIENCE:?}");
+        let _ = told.send(Err(reason));
+        return;
     }
+    let mut baggage = Baggage::default();
+    let (thaw, thawed) = sync_channel(1);
+    let frozen = gateway.pack(&mut baggage).map(|()| Frozen { baggage, thaw });
+    let _ = told.send(frozen.map_err(|error| error.to_string()));
+    // Comes back when nobody has what was packed.
+    let _ = thawed.recv();
 }
 
 impl Gateway {

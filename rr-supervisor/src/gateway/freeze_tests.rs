@@ -50,7 +50,7 @@ fn pair() -> (Quiet, UnixStream) {
 }
 
 fn gateway() -> Gateway {
-    Gateway::new(Locals::default(), mpsc::channel(1).0)
+    Gateway::new(Locals::default(), tokio::sync::mpsc::channel(1).0)
 }
 
 /// A gateway to which all this has happened; the other ends must live as long as it.

@@ -31,6 +31,11 @@ impl Locals {
         self.services.push(Arc::new(service));
     }
 
+    /// Adds these.
+    pub(crate) fn extend(&mut self, others: &Self) {
+        self.services.extend(others.services.iter().cloned());
+    }
+
     /// The one with that prefix.
     pub(crate) fn get(&self, prefix: &str) -> Option<&Arc<dyn Local>> {
         self.services.iter().find(|service| service.prefix() == prefix)

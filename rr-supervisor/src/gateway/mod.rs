@@ -7,6 +7,7 @@
 //! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process; [`waiting`]: calls that wait for one
 //! - [`freeze`]: everything stands still and is packed for the next program, in the words of [`kept`]; [`ties`]: calls that are waited
 //!   for before
+//! - [`orders`]: what the main loop tells it while it runs: other methods, other addresses, to stand still
 //! - [`local`]: methods that the supervisor answers itself; [`services`]: all of them; [`rpc`]: the first;
 //!   [`missing`]: what there would be with a program that is not installed
 //!
@@ -24,6 +25,7 @@ mod link;
 mod load;
 mod local;
 mod missing;
+mod orders;
 mod outlet;
 mod plugin;
 mod route;
@@ -32,8 +34,9 @@ mod services;
 mod ties;
 mod waiting;
 
-pub(crate) use accept::{Before, Doors, open};
-pub(crate) use freeze::{Frozen, Order};
+pub(crate) use accept::{Doors, open};
+pub(crate) use freeze::Frozen;
 pub(crate) use local::{Answer, Local, Locals};
+pub(crate) use orders::{ORDERS, Order};
 use route::Gateway;
-pub(crate) use services::{Means, locals};
+pub(crate) use services::{Means, locals, missing};

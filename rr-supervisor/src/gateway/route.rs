@@ -35,7 +35,7 @@ pub(super) struct Gateway {
     pub(super) buffer: RefCell<Vec<u8>>,
     pub(super) load: Rc<Load>,
     pub(super) questions: mpsc::Sender<Question>,
-    locals: Locals,
+    locals: RefCell<Locals>,
     /// The server stops: no connection is lent any more.
     stopping: Cell<bool>,
     pub(super) clients: RefCell<Clients>,
@@ -74,7 +74,7 @@ impl Gateway {
             buffer: RefCell::new(vec![0; SHARED]),
             load: Rc::default(),
             questions,
-            locals,
+            locals: RefCell::new(locals),
             stopping: Cell::new(false),
             clients: RefCell::default(),
             known: RefCell::default(),
@@ -90,7 +90,7 @@ impl Gateway {
 
     /// Who answers the methods with this prefix?
     pub(super) fn owner(&self, prefix: &str) -> Goal {
-        if let Some(local) = self.locals.get(prefix) {
+        if let Some(local) = self.locals.borrow().get(prefix) {
             return Goal::Local(Arc::clone(local));
         }
         let plugins = self.plugins.borrow();
@@ -98,6 +98,11 @@ impl Gateway {
             Some((_, plugin)) => Goal::Plugin(Rc::clone(plugin)),
             None => Goal::Unknown,
         }
+    }
+
+    /// What the supervisor answers itself from now on. Calls that run keep what they have begun with.
+    pub(super) fn set_locals(&self, locals: Locals) {
+        self.locals.replace(locals);
     }
 
     /// Carries a call out, or on.

@@ -13,11 +13,9 @@ use bytes::Bytes;
 use rr_common::config::Config;
 use tokio::sync::{mpsc, watch};
 
-/// What services are made of. They take what they need and keep no more: the configuration is let go of after the start.
+/// What services are made of.
 #[derive(Debug)]
-pub(crate) struct Means<'a> {
-    /// The typed configuration.
-    pub config: &'a Config,
+pub(crate) struct Means {
     /// The resolved configuration as JSON, keys sorted.
     pub json: watch::Receiver<Bytes>,
     /// The plugins, now and after each change.
@@ -28,8 +26,8 @@ pub(crate) struct Means<'a> {
     pub questions: mpsc::Sender<Question>,
 }
 
-/// The services of this configuration.
-pub(crate) fn locals(means: &Means<'_>) -> Locals {
+/// The services that there are in any configuration.
+pub(crate) fn locals(means: &Means) -> Locals {
     let mut all = Locals::default();
     let (roster, residents) = (&means.roster, &means.residents);
     all.add(Rpc::new(means.json.clone()));
@@ -41,10 +39,14 @@ pub(crate) fn locals(means: &Means<'_>) -> Locals {
         residents.clone(),
         means.questions.clone(),
     ));
-    for (prefix, program) in catalog::on_demand(means.config) {
+    all
+}
+
+/// In place of plugins that nobody configured and whose program is not installed.
+pub(crate) fn missing(config: &Config, all: &mut Locals) {
+    for (prefix, program) in catalog::on_demand(config) {
         if let Err(missing) = program {
             all.add(Missing::new(prefix, missing.to_string()));
         }
     }
-    all
 }

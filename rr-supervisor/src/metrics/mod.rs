@@ -27,7 +27,7 @@ pub(crate) use rpc::Calls;
 
 use crate::{
     adopt::memory::Memory,
-    endpoint::{self, Limits, Page},
+    endpoint::{self, Limits, Page, Ready},
     fleet::RosterWatch,
 };
 use rr_common::{config::section::Collector, listen::Listener, telemetry::metrics::CONTENT_TYPE};
@@ -102,12 +102,12 @@ impl Metrics {
     }
 }
 
-/// Shows the page on that socket, whatever path is asked for, for as long as the runtime runs.
+/// Makes the endpoint that shows the page on that socket, whatever path is asked for.
 ///
 /// # Errors
 /// The runtime cannot take the socket.
-pub(crate) fn serve(metrics: Arc<Metrics>, listener: Listener, runtime: &Handle) -> io::Result<()> {
-    endpoint::serve(runtime, listener, Limits::default(), move |_| {
+pub(crate) fn prepare(metrics: Arc<Metrics>, listener: Listener, runtime: &Handle) -> io::Result<Ready> {
+    endpoint::prepare(runtime, listener, Limits::default(), move |_| {
         let metrics = Arc::clone(&metrics);
         async move {
             Page {

@@ -69,8 +69,8 @@ impl Informer {
     }
 
     async fn workers(&self, plugin: &str) -> Result<WorkerList, CallError> {
-        if let Some(resident) = self.residents.iter().find(|resident| resident.name() == plugin) {
-            let workers = ask::within(&**resident, QUICK, resident.workers()).await;
+        if let Some(resident) = self.residents.find(plugin) {
+            let workers = ask::within(&*resident, QUICK, resident.workers()).await;
             let workers = workers.map_err(|error| CallError::failed(error.to_string()))?;
             return Ok(WorkerList { workers: Some(workers) });
         }
@@ -168,7 +168,7 @@ pub(super) async fn with_workers(roster: &Roster, residents: &Residents) -> Vec<
     let mut others: Vec<String> = doubtful.join_all().await.into_iter().flatten().collect();
     others.sort_unstable();
     names.extend(others);
-    names.extend(residents.iter().map(|resident| resident.name().to_owned()));
+    names.extend(residents.all().iter().map(|resident| resident.name().to_owned()));
     names
 }
 

@@ -26,7 +26,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -45,8 +45,26 @@ pub(crate) trait Resident: fmt::Debug + Send + Sync {
     fn reset(&self) -> Reply<'_, ()>;
 }
 
-/// All of them.
-pub(crate) type Residents = Vec<Arc<dyn Resident>>;
+/// All of them, now and after each reload. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Residents(Arc<RwLock<Vec<Arc<dyn Resident>>>>);
+
+impl Residents {
+    /// They are these from now on.
+    pub(crate) fn become_these(&self, residents: Vec<Arc<dyn Resident>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = residents;
+    }
+
+    /// All that there are now.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Resident>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The one of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<dyn Resident>> {
+        self.all().into_iter().find(|resident| resident.name() == name)
+    }
+}
 
 /// One worker, with the names that the reference gives to its fields; those of our own stand at the end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

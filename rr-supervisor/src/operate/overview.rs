@@ -216,7 +216,8 @@ impl Overview {
     async fn own(&self, stopping: bool) -> Seen {
         let pid = std::process::id();
         let mut workers = Vec::new();
-        for resident in &self.residents {
+        let residents = self.residents.all();
+        for resident in &residents {
             let seen = ask::within(&**resident, QUICK, resident.workers()).await;
             workers.extend(seen.unwrap_or_default());
         }
@@ -227,7 +228,7 @@ impl Overview {
             version: COMPATIBLE_VERSION.into(),
             uptime_seconds: age(self.since),
             memory: memory_of(pid).await,
-            workers: (!self.residents.is_empty()).then_some(workers.len()),
+            workers: (!residents.is_empty()).then_some(workers.len()),
             workers_memory: workers.iter().map(|worker| worker.memory).sum(),
             ready: !stopping,
             ..Process::default()

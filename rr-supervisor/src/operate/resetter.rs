@@ -42,11 +42,11 @@ impl Resetter {
     }
 
     async fn reset(&self, plugin: &str) -> Result<(), CallError> {
-        let resident = self.residents.iter().find(|resident| resident.name() == plugin);
+        let resident = self.residents.find(plugin);
         let roster = Arc::clone(&self.roster.borrow());
         let _told = Reloading::begin(self);
         if let Some(resident) = resident {
-            let done = ask::within(&**resident, SLOW, resident.reset()).await;
+            let done = ask::within(&*resident, SLOW, resident.reset()).await;
             return done.map_err(|error| failed(error.to_string()));
         }
         let member = roster

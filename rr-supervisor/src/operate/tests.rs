@@ -189,7 +189,9 @@ fn roster(dir: &Path) -> RosterWatch {
 }
 
 fn residents() -> Residents {
-    vec![Arc::new(Services)]
+    let residents = Residents::default();
+    residents.become_these(vec![Arc::new(Services)]);
+    residents
 }
 
 async fn call(service: &dyn Local, method: &str, argument: Value) -> Result<Value, String> {
@@ -298,7 +300,7 @@ async fn systemd_hears_nothing_of_a_reset_during_start_and_stop() {
         ..Roster::default()
     };
     let sender = watch::Sender::new(Arc::new(starting));
-    let resetter = Resetter::new(sender.subscribe(), Vec::new(), notify);
+    let resetter = Resetter::new(sender.subscribe(), Residents::default(), notify);
     assert_eq!(call(&resetter, "Reset", json!("http")).await.unwrap(), json!(true));
     sender.send_replace(Arc::new(Roster {
         members: vec![http],

@@ -10,8 +10,10 @@ use crate::{
     place::Place,
     plugins::{catalog::Listen, lifecycle::Exit},
     service::{Order, Spec},
+    watch::Gate,
 };
 use nix::unistd::Pid;
+use rr_common::{config::Config, control::Access};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,6 +38,21 @@ impl Hands {
     /// Closes sockets again.
     pub(super) fn close(&self, addresses: Vec<String>) {
         self.leave(Step::Close(addresses));
+    }
+
+    /// Makes the supervisor's own endpoints ready for this configuration, and lets these in.
+    pub(super) async fn prepare(&self, config: Arc<Config>, access: Access) -> Result<(), String> {
+        self.ask(|told| Step::Prepare(config, access, told)).await?
+    }
+
+    /// What was made ready is not wanted any more.
+    pub(super) fn unprepare(&self) {
+        self.leave(Step::Unprepare);
+    }
+
+    /// What the requests of plugins that are started from now on wait for; returns what it was.
+    pub(super) async fn gate(&self, gate: Option<Gate>) -> Result<Option<Gate>, String> {
+        self.ask(|told| Step::Gate(gate, told)).await
     }
 
     /// Starts the next process of a plugin, which waits when it is ready.

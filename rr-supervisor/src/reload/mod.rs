@@ -2,10 +2,12 @@
 //!
 //! - [`source`]: the files, and what is in force; [`start`]: what a program begins with
 //! - [`plan`]: what that means for the plugins; [`own`]: and for what this process does itself. Both pure
-//! - [`task`]: one reload from the file to the answer; [`hands`]: what it asks of the loop and the services
+//! - [`task`]: one reload from the file to the answer; [`doing`]: what it does and how that is undone; [`hands`]: what it asks of the
+//!   loop and the services
 //! - [`steps`]: the loop's side, where everything takes effect at once
 //! - [`report`]: the answer
 
+mod doing;
 mod hands;
 mod own;
 mod plan;
@@ -20,16 +22,11 @@ pub(crate) use source::{Current, Source};
 pub(crate) use start::Start;
 pub(crate) use steps::Look;
 
-use crate::{metrics::Metrics, plugins::lifecycle::Exit, run::Run, service};
+use crate::{plugins::lifecycle::Exit, run::Run, service, watch::Watcher};
 use bytes::Bytes;
 use hands::Hands;
 use nix::unistd::Pid;
-use rr_common::config::section::Collector;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 use steps::Step;
 use task::Task;
 use tokio::{
@@ -63,7 +60,7 @@ pub(crate) struct Reload {
     steps: mpsc::Receiver<Step>,
     /// The configuration for whoever asks (`rpc.Config`).
     shown: watch::Sender<Bytes>,
-    metrics: Option<Arc<Metrics>>,
+    watcher: Watcher,
     running: Option<Running>,
     /// A signal came that was not followed yet.
     again: bool,
@@ -85,7 +82,7 @@ impl Reload {
         current: Current,
         services: mpsc::Sender<service::Order>,
         shown: watch::Sender<Bytes>,
-        metrics: Option<Arc<Metrics>>,
+        watcher: Watcher,
     ) -> Self {
         let (asking, steps) = mpsc::channel(STEPS);
         Self {
@@ -97,7 +94,7 @@ impl Reload {
             },
             steps,
             shown,
-            metrics,
+            watcher,
             running: None,
             again: false,
             awaited: HashMap::new(),
@@ -163,12 +160,6 @@ impl Reload {
         self.shown.send_replace(current.json.clone());
         self.current = current;
     }
-
-    fn took_effect(&self, collect: &BTreeMap<String, Collector>, uncollect: &[String], now: Instant) {
-        if let Some(metrics) = &self.metrics {
-            metrics.collect(collect, uncollect, now);
-        }
-    }
 }
 
 impl Run {
@@ -189,6 +180,7 @@ impl Run {
             source: Arc::clone(&self.reload.source),
             current: self.reload.current.clone(),
             hands: self.reload.hands.clone(),
+            gate: self.reload.watcher.gate(),
             dry_run,
         };
         self.reload.running = Some(Running {

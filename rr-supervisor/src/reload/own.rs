@@ -1,5 +1,5 @@
 //! What a changed configuration means for what this process does itself: its services, its settings, and what cannot change while it
-//! runs. Pure.
+//! runs. Pure. For its endpoints that is [`crate::endpoints`]' matter.
 
 use rr_common::config::section::Service;
 use rr_common::config::{Config, section};
@@ -61,56 +61,55 @@ fn is_same(one: Option<&Service>, other: Option<&Service>) -> bool {
     serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
 }
 
-/// What has changed and needs a restart of the whole server, each with a reason.
-pub(super) fn needs_restart(before: &Value, after: &Value) -> Vec<String> {
-    let differ = |pointer: &&str| before.pointer(pointer) != after.pointer(pointer);
-    const FIXED: [(&str, &str); 5] = [
-        ("/rpc", "every PHP process has its address"),
-        ("/status", "its endpoint is opened at the start"),
-        ("/metrics/address", "its endpoint is opened at the start"),
-        ("/reload", "files are watched from the start on"),
-        ("/supervisor/control", "every plugin has its directory"),
-    ];
-    let mut all: Vec<String> = FIXED
-        .iter()
-        .filter(|(pointer, _)| differ(pointer))
-        .map(|(pointer, why)| {
-            format!(
-                "{} has changed, and needs a restart of the server: {why}",
-                &pointer[1..].replace('/', ".")
-            )
-        })
-        .collect();
-    let plugin =
-        |tree: &Value, name: &str, key: &str| tree.pointer(&format!("/supervisor/plugins/{name}/{key}")).cloned();
-    let plugins = after.pointer("/supervisor/plugins").and_then(Value::as_object);
-    for name in plugins.into_iter().flat_map(|plugins| plugins.keys()) {
-        for (key, why) in [
-            ("user", "the control sockets know their users from the start on"),
-            ("attached", "another one starts the plugin then"),
-        ] {
-            if plugin(before, name, key) != plugin(after, name, key) {
-                all.push(format!(
-                    "supervisor.plugins.{name}.{key} has changed, and needs a restart of the server: {why}"
-                ));
-            }
-        }
+/// What has changed and cannot while the server runs, each with the reason and what to do instead.
+pub(super) fn impossible(before: &Config, after: &Config) -> Vec<String> {
+    let mut all = Vec::new();
+    let (old, new) = (&before.supervisor, &after.supervisor);
+    if old.control.dir != new.control.dir {
+        all.push(
+            "supervisor.control.dir has changed, and needs a restart of the server: the sockets of all processes are in that directory"
+                .to_owned(),
+        );
     }
-    if before.get("metrics").is_some() != after.get("metrics").is_some() && !differ(&"/metrics/address") {
-        all.push("metrics has changed, and needs a restart of the server: its endpoint is opened at the start".into());
+    let is_attached = |config: &Config, name: &str| {
+        let named = config.plugins().iter().any(|plugin| plugin == name);
+        named.then(|| {
+            config
+                .supervisor
+                .plugins
+                .get(name)
+                .is_some_and(|process| process.attached)
+        })
+    };
+    for name in before.plugins() {
+        if let (Some(was), Some(is)) = (is_attached(before, &name), is_attached(after, &name))
+            && was != is
+        {
+            let (holds, starts) = match was {
+                true => ("its service manager", "the server"),
+                false => ("the server", "its service manager"),
+            };
+            all.push(format!(
+                "supervisor.plugins.{name}.attached has changed: {holds} runs the plugin, and two processes cannot have its addresses. \
+                 Take the plugin out of the configuration and reload, then put it back and reload, and {starts} runs it"
+            ));
+        }
     }
     all
 }
 
 /// Keys of ours with other values that take effect in this process.
 pub(super) fn settings(before: &Value, after: &Value) -> Vec<String> {
-    const TAKEN: [&str; 6] = [
+    const TAKEN: [&str; 9] = [
         "/logs",
         "/endure/grace_period",
         "/endure/log_level",
         "/endure/watchdog_sec",
         "/supervisor/restart",
+        "/supervisor/control/group",
+        "/supervisor/control/allow_users",
         "/metrics/collect",
+        "/reload",
     ];
     let differ = TAKEN
         .iter()
@@ -165,25 +164,55 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_restart_is_named() {
-        let before =
-            json!({"rpc": {"listen": "a"}, "supervisor": {"control": {"dir": "/x"}}, "metrics": {"collect": {}}});
-        assert!(needs_restart(&before, &before).is_empty());
-        let after = json!({
-            "rpc": {"listen": "b"}, "status": {"address": ":1"},
-            "supervisor": {"adopt_timeout": "3s", "plugins": {"kv": {"user": "www"}}},
+    fn what_cannot_change_is_named() {
+        let base = json!({
+            "http": {"address": ":1"}, "kv": {}, "rpc": {"listen": "tcp://:2"},
+            "supervisor": {"control": {"dir": "/x"}, "plugins": {"kv": {"attached": true}}},
         });
-        let all = needs_restart(&before, &after);
-        let starts: Vec<&str> = all.iter().filter_map(|text| text.split(' ').next()).collect();
+        let seen = |changes: Value| {
+            let mut after = base.clone();
+            for (pointer, value) in changes.as_object().unwrap() {
+                let (parent, key) = pointer.rsplit_once('/').unwrap();
+                let parent = after.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+                match value.is_null() {
+                    true => drop(parent.remove(key)),
+                    false => drop(parent.insert(key.to_owned(), value.clone())),
+                }
+            }
+            let all = impossible(&config(&base), &config(&after));
+            let keys = all.iter().filter_map(|text| text.split(' ').next().map(str::to_owned));
+            keys.collect::<Vec<_>>()
+        };
+        assert_eq!(seen(json!({})), [""; 0]);
+        let free = json!({
+            "/rpc/listen": "tcp://:3", "/status": {}, "/metrics": {}, "/reload": {},
+            "/supervisor/plugins/http": {"user": "www"}, "/supervisor/control/group": "www",
+        });
+        assert_eq!(seen(free), [""; 0]);
         assert_eq!(
-            starts,
-            [
-                "rpc",
-                "status",
-                "supervisor.control",
-                "supervisor.plugins.kv.user",
-                "metrics"
-            ]
+            seen(json!({"/supervisor/control/dir": "/y"})),
+            ["supervisor.control.dir"]
+        );
+        let (kv, http) = ("supervisor.plugins.kv.attached", "supervisor.plugins.http.attached");
+        assert_eq!(seen(json!({"/supervisor/plugins/kv": {}})), [kv]);
+        assert_eq!(seen(json!({"/supervisor/plugins": null})), [kv]);
+        assert_eq!(seen(json!({"/supervisor/plugins/http": {"attached": true}})), [http]);
+        assert_eq!(
+            seen(json!({"/kv": null, "/supervisor/plugins": null})),
+            [""; 0],
+            "it goes"
+        );
+    }
+
+    /// Those that an endpoint is opened or closed for have words of their own.
+    #[test]
+    fn settings_are_told() {
+        let after = json!({
+            "logs": {"level": "debug"}, "reload": {}, "metrics": {"address": ":1"}, "supervisor": {"control": {"group": "www"}},
+        });
+        assert_eq!(
+            settings(&json!({}), &after),
+            ["logs", "supervisor.control.group", "reload"]
         );
     }
 

@@ -66,8 +66,9 @@ pub(super) struct Plan {
     pub unchanged: Vec<String>,
 }
 
-/// Compares two states. Plugins that have `failed` are tried again.
-pub(super) fn plan(before: Side<'_>, after: Side<'_>, failed: &[String]) -> Plan {
+/// Compares two states. Plugins that have `failed` are tried again, and `hasty` ones get processes whose requests wait while changed
+/// files are dealt with.
+pub(super) fn plan(before: Side<'_>, after: Side<'_>, failed: &[String], hasty: &[&str]) -> Plan {
     let all: BTreeSet<&str> = names(before).chain(names(after)).collect();
     let mut plan = Plan::default();
     for entry in after.entries {
@@ -87,6 +88,9 @@ pub(super) fn plan(before: Side<'_>, after: Side<'_>, failed: &[String]) -> Plan
         }
         if failed.contains(&name) {
             why.push("it had failed".into());
+        }
+        if hasty.contains(&entry.name.as_str()) && !entry.attached {
+            why.push("files are watched".into());
         }
         match why.is_empty() {
             true => plan.unchanged.push(name),
@@ -155,6 +159,13 @@ fn view(tree: &Value, entry: &Entry, plugins: &BTreeSet<&str>) -> Map<String, Va
     if let Some(Value::Object(server)) = seen.get_mut("server") {
         server.remove("on_init");
     }
+    // The port asks who calls, and its file has the mode; a plugin only tells its workers where it is.
+    if let Some(Value::Object(rpc)) = seen.get_mut("rpc") {
+        rpc.remove("allow_users");
+        if let Some(Value::String(listen)) = rpc.get_mut("listen") {
+            listen.truncate(listen.find('?').unwrap_or(listen.len()));
+        }
+    }
     seen
 }
 
@@ -202,7 +213,7 @@ mod tests {
     fn planned(before: (&Value, &Place), after: (&Value, &Place)) -> Plan {
         let (old, new) = (entries(before.0), entries(after.0));
         let side = |(tree, place), entries| Side { tree, entries, place };
-        plan(side(before, &old), side(after, &new), &[])
+        plan(side(before, &old), side(after, &new), &[], &[])
     }
 
     fn changed(plan: &Plan) -> Vec<&str> {
@@ -221,13 +232,19 @@ mod tests {
             planned((&base, &place), (&base, &place)).unchanged,
             ["kv", "jobs", "http"]
         );
-        let cases: [(&str, Value, &[&str]); 11] = [
+        let cases: [(&str, Value, &[&str]); 17] = [
             ("/http/address", json!(":2"), &["http"]),
             ("/amqp/addr", json!("y"), &["jobs"]),
             ("/kv/mem", json!({"interval": 1}), &["kv"]),
             ("/server/command", json!("php b.php"), &["jobs", "http"]),
             ("/server/on_init", json!({"command": "x"}), &[]),
             ("/rpc/listen", json!("b"), &["jobs", "http"]),
+            ("/rpc/listen", json!("a?mode=0600"), &[]),
+            ("/rpc/allow_users", json!(["www"]), &[]),
+            ("/status", json!({"address": ":3"}), &[]),
+            ("/metrics", json!({"address": ":4"}), &[]),
+            ("/reload", json!({"interval": "2s"}), &[]),
+            ("/supervisor/control", json!({"group": "www"}), &[]),
             ("/logs/level", json!("debug"), &[]),
             ("/version", json!("2.7"), &[]),
             ("/supervisor/plugins/kv/env", json!({"A": "2"}), &["kv"]),
@@ -279,11 +296,13 @@ mod tests {
                 place: &place,
             },
             &["http".to_owned()],
+            &["http", "kv"],
         );
         assert_eq!(
             (&plan.added[..], &plan.removed[..]),
             (&["mine".to_owned()][..], &["kv".to_owned()][..])
         );
-        assert_eq!(plan.changed, [("http".to_owned(), vec!["it had failed".to_owned()])]);
+        let why = vec!["it had failed".to_owned(), "files are watched".to_owned()];
+        assert_eq!(plan.changed, [("http".to_owned(), why)]);
     }
 }

@@ -1,6 +1,7 @@
 //! What a reload has done, or would do, for people and for tools.
 
 use super::{own::ServiceChange, plan::Plan};
+use crate::endpoints;
 use rr_common::config::{Config, section::Restart};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -15,6 +16,8 @@ pub(crate) struct Report {
     pub plugins: Vec<PluginReport>,
     /// Services that changed.
     pub services: Vec<ServiceReport>,
+    /// Endpoints of the supervisor's own that changed: `status`, `metrics`, `rpc`.
+    pub endpoints: Vec<EndpointReport>,
     /// Keys of the supervisor's own that took effect.
     pub settings: Vec<String>,
     /// The working directory, if it is another one now.
@@ -47,6 +50,18 @@ pub(crate) struct ServiceReport {
     pub action: String,
 }
 
+/// What became of one endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct EndpointReport {
+    /// Its name.
+    pub endpoint: String,
+    /// `opened`, `moved`, `changed` or `closed`.
+    pub action: String,
+    /// Where it listens now.
+    pub address: Option<String>,
+}
+
 /// Settings that the loop itself goes by.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -70,6 +85,7 @@ impl Settings {
 pub(super) fn planned(
     plan: &Plan,
     services: &[ServiceChange],
+    endpoints: &[endpoints::Change],
     settings: Vec<String>,
     directory: Option<PathBuf>,
     warnings: &[String],
@@ -94,10 +110,16 @@ pub(super) fn planned(
         service: change.name.clone(),
         action: change.action().to_owned(),
     };
+    let endpoint = |change: &endpoints::Change| EndpointReport {
+        endpoint: change.which.name().to_owned(),
+        action: change.action.to_owned(),
+        address: change.address.clone(),
+    };
     Report {
         dry_run: false,
         plugins,
         services: services.iter().map(service).collect(),
+        endpoints: endpoints.iter().map(endpoint).collect(),
         settings,
         directory,
         warnings: warnings.to_vec(),
@@ -138,6 +160,18 @@ impl Report {
         }
         let services = self.services.iter();
         lines.extend(services.map(|one| format!("service {}: {}", one.service, one.action)));
+        for EndpointReport {
+            endpoint,
+            action,
+            address,
+        } in &self.endpoints
+        {
+            lines.push(match (action.as_str(), address) {
+                ("opened", Some(address)) => format!("{endpoint}: opened at {address}"),
+                ("moved", Some(address)) => format!("{endpoint}: moved to {address}"),
+                _ => format!("{endpoint}: {action}"),
+            });
+        }
         if !self.settings.is_empty() {
             lines.push(format!("supervisor: {} taken over", self.settings.join(", ")));
         }
@@ -147,6 +181,7 @@ impl Report {
     /// Whether anything has changed, or would.
     pub(crate) fn is_change(&self) -> bool {
         let touched = self.plugins.iter().any(|plugin| plugin.action != "unchanged");
-        touched || !self.services.is_empty() || !self.settings.is_empty() || self.directory.is_some()
+        let own = !(self.services.is_empty() && self.endpoints.is_empty() && self.settings.is_empty());
+        touched || own || self.directory.is_some()
     }
 }

@@ -3,12 +3,17 @@
 
 use crate::{
     control_dir::{self, Signature},
+    endpoints,
     place::Place,
     plugins::catalog::{self, Entry},
     serve,
+    watch::Wish,
 };
 use bytes::Bytes;
-use rr_common::config::{self, Config, LoadOptions, Loaded};
+use rr_common::{
+    config::{self, Config, LoadOptions, Loaded},
+    control::Access,
+};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +33,8 @@ pub(crate) struct Source {
     pub exported: BTreeSet<String>,
     /// Log lines for people (`up`).
     pub for_people: bool,
+    /// The project's files are watched, whatever the configuration says (`up --watch`).
+    pub watch: bool,
 }
 
 /// What is in force.
@@ -39,12 +46,15 @@ pub(crate) struct Current {
     pub entries: Vec<Entry>,
     /// Where processes are started.
     pub place: Arc<Place>,
+    /// The files that are watched.
+    pub wish: Option<Wish>,
 }
 
 /// What shall be in force.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub config: Config,
+    pub config: Arc<Config>,
+    pub access: Access,
     pub tree: Value,
     pub warnings: Vec<String>,
     pub signature: Signature,
@@ -84,6 +94,9 @@ impl Source {
                 .iter()
                 .map(|section| format!("{section} is configured, but this build does not serve it")),
         );
+        let access = endpoints::access(&loaded.config, &entries).map_err(|error| error.to_string())?;
+        let wish = Wish::of(&loaded.config, self.watch, &directory, |text| warnings.push(text));
+        let wish = wish.map_err(|error| error.to_string())?;
         let signature = control_dir::Identity {
             file: &loaded.base_dir.join(self.options.file.file_name().unwrap_or_default()),
             addresses: &control_dir::addresses(&loaded.config),
@@ -94,9 +107,11 @@ impl Source {
                 json: json.into(),
                 entries,
                 place: Arc::new(self.place(directory, loaded.env)),
+                wish,
             },
             signature,
-            config: loaded.config,
+            access,
+            config: Arc::new(loaded.config),
             tree: loaded.tree,
             warnings,
         })

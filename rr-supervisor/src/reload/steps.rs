@@ -7,10 +7,15 @@ use crate::{
     place::Place,
     plugins::{catalog::Listen, lifecycle::Exit},
     run::Run,
+    watch::{self, Gate},
 };
 use nix::unistd::Pid;
 use rr_common::{
-    config::section::{Collector, Logs},
+    config::{
+        Config,
+        section::{Collector, Logs},
+    },
+    control::Access,
     telemetry::log::Outputs,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
@@ -25,6 +30,12 @@ pub(crate) enum Step {
     Bind(Vec<Listen>, oneshot::Sender<Result<Vec<String>, String>>),
     /// Close these again.
     Close(Vec<String>),
+    /// Make our own endpoints ready for a configuration, and let these in.
+    Prepare(Arc<Config>, Access, oneshot::Sender<Result<(), String>>),
+    /// What was made ready is not wanted any more.
+    Unprepare,
+    /// What the requests of plugins that are started from now on wait for; say what it was.
+    Gate(Option<Gate>, oneshot::Sender<Option<Gate>>),
     /// Start a plugin's next process, which waits when it is ready.
     Begin(Box<Next>, Told),
     /// Replace a plugin that keeps state.
@@ -50,6 +61,8 @@ pub(crate) struct Look {
     pub asleep: Vec<String>,
     /// Those whose process keeps what others gave it.
     pub stateful: Vec<String>,
+    /// Those whose requests wait for nothing when files change.
+    pub hasty: Vec<String>,
     /// What all of them are.
     pub present: Vec<Next>,
 }
@@ -59,8 +72,12 @@ pub(crate) struct Look {
 pub(crate) struct Commit {
     /// The plugins.
     pub change: Change,
-    /// Addresses that no plugin has any more.
+    /// Addresses that nobody has any more.
     pub closed: Vec<String>,
+    /// Plugins that go on as they are, and should not: somebody else starts them.
+    pub attached: Vec<String>,
+    /// What is watched from now on, if that is something else.
+    pub watch: Option<Option<watch::Prepared>>,
     /// Other outputs of the log, and the settings of our own lines.
     pub logs: Option<(Box<Outputs>, Box<Logs>)>,
     pub(super) settings: Settings,
@@ -86,6 +103,12 @@ impl Run {
                 let _ = told.send(opened.map_err(|error| error.to_string()));
             }
             Step::Close(addresses) => self.fleet.sockets().close(&addresses),
+            Step::Prepare(config, access, told) => {
+                let prepared = self.endpoints.prepare(&config, access);
+                let _ = told.send(prepared.map_err(|unfit| unfit.to_string()));
+            }
+            Step::Unprepare => self.endpoints.abandon(),
+            Step::Gate(gate, told) => drop(told.send(self.fleet.set_gate(gate))),
             Step::Begin(next, told) => self.fleet.begin(*next, told, now),
             Step::Exchange(next, told) => self.fleet.exchange(*next, told, now),
             Step::Abandon => self.fleet.abandon(now),
@@ -103,7 +126,15 @@ impl Run {
     }
 
     fn commit(&mut self, commit: Commit, now: Instant) -> Result<Vec<(String, u32)>, String> {
+        let begin = |prepared| self.reload.watcher.begin(prepared);
+        let watch = commit.watch.map(begin).transpose().map_err(|error| error.to_string())?;
         let serving = self.fleet.commit(commit.change, now)?;
+        if let Some(watch) = watch {
+            self.reload.watcher.go_on_with(watch);
+        }
+        self.endpoints.commit(self.fleet.outdated(&commit.attached));
+        self.endpoints.collect(&commit.collect, &commit.uncollect, now);
+        self.fleet.set_ledger(self.endpoints.ledger());
         self.fleet.sockets().close(&commit.closed);
         if let Err(error) = self.fleet.sign(&commit.signature) {
             tracing::warn!(target: "supervisor", %error, "the next server will not find this one's plugins");
@@ -121,7 +152,6 @@ impl Run {
         self.fleet.set_rules(&restart, grace);
         self.grace = grace;
         self.systemd.set_watchdog(watchdog);
-        self.reload.took_effect(&commit.collect, &commit.uncollect, now);
         self.reload.set_current(commit.current);
         let number = |(name, pid): (String, Pid)| (name, pid.as_raw().unsigned_abs());
         Ok(serving.into_iter().map(number).collect())

@@ -24,7 +24,7 @@ pub(crate) struct Renewal {
     pub(crate) origin: Origin,
     /// The RPC socket of the control directory.
     pub(crate) door: OwnedFd,
-    freezing: mpsc::Sender<Order>,
+    gateway: mpsc::Sender<Order>,
     step: Step,
 }
 
@@ -68,11 +68,11 @@ pub(crate) struct Due {
 
 impl Renewal {
     /// None has begun.
-    pub(crate) fn new(origin: Origin, door: OwnedFd, freezing: mpsc::Sender<Order>) -> Self {
+    pub(crate) fn new(origin: Origin, door: OwnedFd, gateway: mpsc::Sender<Order>) -> Self {
         Self {
             origin,
             door,
-            freezing,
+            gateway,
             step: Step::None,
         }
     }
@@ -120,8 +120,8 @@ impl Renewal {
             let _ = told.send(Ok(()));
         }
         let (told, frozen) = oneshot::channel();
-        // There is room: nothing else is ordered.
-        let _ = self.freezing.try_send(told);
+        // There is room: nothing else is under way.
+        let _ = self.gateway.try_send(Order::Freeze(told));
         self.step = Step::Freezing { fit, frozen };
     }
 

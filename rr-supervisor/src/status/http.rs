@@ -6,7 +6,7 @@ use super::{
     report::{Entry, Pipeline},
 };
 use crate::{
-    endpoint::{self, Asked, Limits, Page, TEXT},
+    endpoint::{self, Asked, Limits, Page, Ready, TEXT},
     fleet::Roster,
     messages::jobs::Stats,
 };
@@ -21,21 +21,21 @@ use serde::Serialize;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, time::timeout};
 
-/// Answers on that socket for as long as the runtime runs.
+/// Makes the endpoint on that socket.
 ///
 /// # Errors
 /// The runtime cannot take the socket.
-pub(crate) fn serve(
+pub(crate) fn prepare(
     status: Arc<Status>,
     section: &section::Status,
     listener: Listener,
     runtime: &Handle,
-) -> io::Result<()> {
+) -> io::Result<Ready> {
     let limits = Limits {
         head: Duration::from_secs(section.check_timeout),
         ..Limits::default()
     };
-    endpoint::serve(runtime, listener, limits, move |asked| {
+    endpoint::prepare(runtime, listener, limits, move |asked| {
         let status = status.clone();
         async move { status.page(&asked).await }
     })

@@ -1,7 +1,7 @@
 //! Health and readiness: `status.address` for load balancers and Kubernetes, `status.*` for PHP.
 //!
 //! A check asks the plugins themselves, all at once and within a bound; what has no running process fails it without being asked.
-//! The endpoint lives to the end of the process, so that a stop is seen from its first moment to its last.
+//! As long as it is configured the endpoint lives to the end of the process, so that a stop is seen from its first moment to its last.
 //!
 //! - [`check`]: one plugin
 //! - [`report`]: the answers' form
@@ -13,7 +13,7 @@ mod http;
 mod report;
 mod rpc;
 
-pub(crate) use http::serve;
+pub(crate) use http::prepare;
 pub(crate) use rpc::StatusRpc;
 
 use crate::fleet::{Member, Roster, RosterWatch};

@@ -1,8 +1,9 @@
 //! Development: files change, and the workers are made anew (`reload`, `up --watch`).
 //!
-//! - [`rules`]: what is watched for whom
+//! - [`wish`]: what a configuration wants to be watched; [`rules`]: what is watched for whom
 //! - [`tree`]: the kernel tells of changes; [`looks`]: where it does not, the files are looked at each `reload.interval`
 //! - [`burst`]: when what is done about changes
+//! - [`watcher`]: the watch of this server, which a reload may replace
 //! - [`renewal`]: the plugins are told; [`gate`]: what requests wait for until they know
 //!
 //! A thread of its own does the waiting and the looking; it touches neither the main loop nor the RPC port. The plugins are asked on
@@ -15,10 +16,16 @@ mod looks;
 mod renewal;
 mod rules;
 mod tree;
+mod watcher;
+mod wish;
+
+pub(crate) use gate::Gate;
+pub(crate) use watcher::Watcher;
+pub(crate) use wish::Wish;
 
 use crate::{fleet::RosterWatch, operate::Residents};
 use burst::{Action, Burst};
-use gate::Gate;
+use gate::Hold;
 use looks::Looks;
 use nix::{
     errno::Errno,
@@ -26,11 +33,10 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
 };
 use renewal::Renewals;
-use rr_common::config::{Config, section::Reload};
 use rules::Subject;
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     sync::Arc,
     thread::{Builder, JoinHandle},
@@ -38,9 +44,7 @@ use std::{
 };
 use tokio::runtime::Handle;
 use tree::Tree;
-
-/// Shortest `reload.interval`: each look costs as much as there are files.
-const SHORTEST: Duration = Duration::from_millis(100);
+use wish::SHORTEST;
 
 /// Why nothing can be watched; the text is for the user.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,7 @@ pub(crate) enum WatchError {
 }
 
 /// What is to be watched, with the watch on it: made before the first worker reads a file.
+#[derive(Debug)]
 pub(crate) struct Prepared {
     subjects: Vec<Subject>,
     eyes: Eyes,
@@ -72,8 +77,9 @@ pub(crate) struct Prepared {
 }
 
 /// How changes are seen.
+#[derive(Debug)]
 enum Eyes {
-    Tree(Tree, Gate),
+    Tree(Tree, Hold),
     Looks(Looks),
 }
 
@@ -89,31 +95,23 @@ enum Change {
 }
 
 /// The running watch; it ends when this is dropped.
+#[derive(Debug)]
 pub(crate) struct Watch {
     end: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Begins to watch what the section names, and with `everything` the project in this directory. `None` if there is nothing.
+/// Begins to watch; changes are kept until [`Prepared::start`], and nobody waits for them before.
 ///
 /// # Errors
-/// A directory that is not there, or an interval that is too short.
-pub(crate) fn prepare(config: &Config, everything: bool, base: &Path) -> Result<Option<Prepared>, WatchError> {
-    if config.reload.is_none() && !everything {
-        return Ok(None);
-    }
-    let default = Reload::default();
-    let section = config.reload.as_ref().unwrap_or(&default);
-    let interval = section.interval.get();
-    if interval < SHORTEST {
-        return Err(WatchError::Interval(interval));
-    }
-    let subjects = rules::subjects(
-        config,
-        everything,
+/// A directory that is not there.
+pub(crate) fn prepare(wish: Wish, gate: &Gate) -> Result<Prepared, WatchError> {
+    let Wish {
+        subjects,
+        poll,
+        interval,
         base,
-        |text| tracing::warn!(target: "watch", "{text}"),
-    );
+    } = wish;
     for subject in &subjects {
         for root in &subject.roots {
             std::fs::metadata(&root.path).map_err(|error| WatchError::Dir {
@@ -123,10 +121,7 @@ pub(crate) fn prepare(config: &Config, everything: bool, base: &Path) -> Result<
             })?;
         }
     }
-    if subjects.is_empty() {
-        return Ok(None);
-    }
-    let eyes = Eyes::open(&subjects, section.poll, interval);
+    let eyes = Eyes::open(&subjects, poll, interval, gate);
     let (what, how) = match &eyes {
         Eyes::Tree(tree, _) => (format!("{} directories", tree.len()), "inotify".to_owned()),
         Eyes::Looks(looks) => (format!("{} files", looks.len()), format!("a look each {interval:?}")),
@@ -137,17 +132,17 @@ pub(crate) fn prepare(config: &Config, everything: bool, base: &Path) -> Result<
         .map(String::as_str)
         .collect();
     tracing::info!(target: "watch", "watching {what} for {} ({how})", plugins.join(", "));
-    Ok(Some(Prepared {
+    Ok(Prepared {
         subjects,
         eyes,
         interval,
-        base: base.to_owned(),
-    }))
+        base,
+    })
 }
 
 impl Eyes {
     /// The kernel's, unless that is not wanted or does not work.
-    fn open(subjects: &[Subject], poll: bool, interval: Duration) -> Self {
+    fn open(subjects: &[Subject], poll: bool, interval: Duration, gate: &Gate) -> Self {
         let looks = || Self::Looks(Looks::first(subjects));
         if poll {
             return looks();
@@ -163,11 +158,11 @@ impl Eyes {
             return looks();
         }
         let tree = Tree::open(subjects).and_then(|tree| {
-            let gate = Gate::new(tree.fd())?;
-            Ok((tree, gate))
+            let hold = Hold::new(gate)?;
+            Ok((tree, hold))
         });
         match tree {
-            Ok((tree, gate)) => Self::Tree(tree, gate),
+            Ok((tree, hold)) => Self::Tree(tree, hold),
             Err(error) => {
                 tracing::warn!(target: "watch", "{error}: the files are looked at each {interval:?} instead");
                 looks()
@@ -177,15 +172,9 @@ impl Eyes {
 }
 
 impl Prepared {
-    /// What requests wait for while a change is dealt with; each plugin gets a copy.
-    ///
-    /// # Errors
-    /// No descriptor is left.
-    pub(crate) fn gate(&self) -> io::Result<Option<OwnedFd>> {
-        match &self.eyes {
-            Eyes::Tree(_, gate) => gate.copy().map(Some),
-            Eyes::Looks(_) => Ok(None),
-        }
+    /// Whether requests wait while a change is dealt with: every plugin needs the gate then.
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self.eyes, Eyes::Tree(..))
     }
 
     /// Starts the thread.
@@ -195,6 +184,9 @@ impl Prepared {
     pub(crate) fn start(self, roster: RosterWatch, residents: Residents, handle: Handle) -> Result<Watch, WatchError> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let end = Arc::new(EventFd::from_flags(flags).map_err(io::Error::from)?);
+        if let Eyes::Tree(tree, hold) = &self.eyes {
+            hold.begin(tree.fd())?;
+        }
         let ended = Arc::clone(&end);
         let mut renewals = Renewals::new(roster, residents, handle);
         let thread = Builder::new()
@@ -222,9 +214,9 @@ impl Prepared {
                     }
                 }
             }
-            if let Eyes::Tree(_, gate) = &self.eyes {
+            if let Eyes::Tree(_, hold) = &self.eyes {
                 // What is not told yet belongs to a burst of which no new worker has started.
-                gate.open();
+                hold.open();
             }
             let due = bursts.iter().flatten().map(Burst::due).min();
             let wake = match &self.eyes {
@@ -255,7 +247,7 @@ impl Prepared {
     /// What has changed. When the kernel fails, the files are looked at from then on.
     fn changes(&mut self, look: bool) -> Vec<Change> {
         match &mut self.eyes {
-            Eyes::Tree(tree, gate) => match tree.changes(&self.subjects, gate) {
+            Eyes::Tree(tree, hold) => match tree.changes(&self.subjects, hold) {
                 Ok(changes) => changes,
                 Err(error) => {
                     tracing::warn!(target: "watch", "{error}: the files are looked at each {:?} instead", self.interval);

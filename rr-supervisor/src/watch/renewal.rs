@@ -57,7 +57,7 @@ impl Renewals {
     pub(super) fn renew(&mut self, plugins: &[String], hold: Duration) {
         let (knows, known) = mpsc::sync_channel(1);
         for plugin in plugins {
-            if self.residents.iter().any(|resident| resident.name() == plugin) {
+            if self.residents.find(plugin).is_some() {
                 continue;
             }
             let asked = renewed(self.roster.clone(), plugin.clone(), hold, knows.clone());
@@ -86,8 +86,7 @@ impl Renewals {
                         tell(&name, &text, outcome);
                     }
                 });
-            } else if let Some(resident) = self.residents.iter().find(|resident| resident.name() == plugin) {
-                let resident = resident.clone();
+            } else if let Some(resident) = self.residents.find(plugin) {
                 self.handle.spawn(async move {
                     let done = within(&*resident, SLOW, resident.reset()).await;
                     match done {

@@ -1,6 +1,6 @@
 //! The kernel's watch on all directories that matter (inotify), kept up to date as directories come, go and are renamed.
 
-use super::{Change, gate::Gate, rules::Subject};
+use super::{Change, gate::Hold, rules::Subject};
 use nix::{
     errno::Errno,
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent},
@@ -87,7 +87,7 @@ impl Tree {
     }
 
     /// The files that have changed since the last look.
-    pub(super) fn changes(&mut self, subjects: &[Subject], gate: &Gate) -> Result<Vec<Change>, TreeError> {
+    pub(super) fn changes(&mut self, subjects: &[Subject], gate: &Hold) -> Result<Vec<Change>, TreeError> {
         let mut changes = Vec::new();
         gate.close();
         loop {

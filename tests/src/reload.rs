@@ -1,0 +1,161 @@
+//! A server whose configuration is written anew, and told to read it again.
+
+use crate::bin;
+use crate::client::Rpc;
+use crate::load::Outcome;
+use crate::room::{Room, free_port};
+use crate::rpc_place::local;
+use crate::server::{Server, http_config, merge};
+use serde_json::{Value, json};
+use std::net::TcpStream;
+use std::process::{Command, Output};
+
+/// A server whose configuration can be written anew.
+pub struct Place {
+    /// The server.
+    pub server: Server,
+    /// Its port for HTTP.
+    pub port: u16,
+    /// What its file says over the defaults.
+    pub settings: Value,
+}
+
+impl Place {
+    /// For HTTP, with these settings over the defaults.
+    #[track_caller]
+    pub fn new(settings: Value) -> Self {
+        let room = Room::new();
+        Self::at(room, ".rr.yaml", settings)
+    }
+
+    /// The same, and it logs no request.
+    #[track_caller]
+    pub fn quiet(mut settings: Value) -> Self {
+        merge(&mut settings, json!({"logs": {"level": "warn"}}));
+        Self::new(settings)
+    }
+
+    /// With its configuration under another path of the room.
+    #[track_caller]
+    pub fn at(room: Room, file: &str, settings: Value) -> Self {
+        Self::run(room, file, &["serve"], settings)
+    }
+
+    /// The same started by these arguments.
+    #[track_caller]
+    pub fn run(room: Room, file: &str, arguments: &[&str], settings: Value) -> Self {
+        let port = free_port();
+        let config = http_config(port, settings.clone());
+        let path = room.write(file, config.to_string());
+        let mut command = Command::new(bin::server());
+        command.args(arguments).arg("-c").arg(path);
+        let server = Server::run(room, port, command);
+        server.wait_ready();
+        Self { server, port, settings }
+    }
+
+    /// The settings with changes, as the file has them from now on.
+    pub fn write(&mut self, file: &str, changes: Value) {
+        merge(&mut self.settings, changes);
+        let config = http_config(self.port, self.settings.clone());
+        self.server.room().write(file, config.to_string());
+    }
+
+    /// The same in the file where it is most of the time.
+    pub fn change(&mut self, changes: Value) {
+        self.write(".rr.yaml", changes);
+    }
+
+    /// Runs a command of the server's program with that file of its.
+    pub fn command(&self, file: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(bin::server());
+        command.args(arguments).arg("-c").arg(self.server.room().file(file));
+        command.output().unwrap()
+    }
+
+    /// Reloads; the answer.
+    #[track_caller]
+    pub fn reload(&self) -> Value {
+        self.reload_by(".rr.yaml")
+    }
+
+    /// The same by another path.
+    #[track_caller]
+    pub fn reload_by(&self, file: &str) -> Value {
+        let output = self.command(file, &["reload", "--json"]);
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            text(&output.stderr),
+            self.server.log()
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A reload that fails; the reason.
+    #[track_caller]
+    pub fn refused(&self) -> String {
+        let output = self.command(".rr.yaml", &["reload", "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let reason = text(&output.stderr);
+        assert!(reason.contains(answer["error"].as_str().unwrap()), "{reason}");
+        reason
+    }
+
+    /// What HTTP answers.
+    pub fn get(&self, path: &str) -> String {
+        self.server.client().get(path).text()
+    }
+}
+
+/// What became of a plugin.
+pub fn action<'a>(answer: &'a Value, plugin: &str) -> &'a str {
+    let plugins = answer["plugins"].as_array().unwrap();
+    let found = plugins.iter().find(|report| report["plugin"] == plugin);
+    found.and_then(|report| report["action"].as_str()).unwrap_or("none")
+}
+
+/// What became of an endpoint of the supervisor's own.
+pub fn endpoint<'a>(answer: &'a Value, name: &str) -> &'a str {
+    let endpoints = answer["endpoints"].as_array().unwrap();
+    let found = endpoints.iter().find(|report| report["endpoint"] == name);
+    found.and_then(|report| report["action"].as_str()).unwrap_or("none")
+}
+
+/// What a call of a method at that port fails with.
+#[track_caller]
+pub fn error(port: u16, method: &str, argument: &Value) -> Option<String> {
+    Rpc::tcp(local(port)).call(method, argument).error()
+}
+
+/// An address as `rpc.listen` has it.
+pub fn tcp(port: u16) -> Value {
+    json!(format!("tcp://127.0.0.1:{port}"))
+}
+
+/// An address as other endpoints have it.
+pub fn at(port: u16) -> Value {
+    json!(format!("127.0.0.1:{port}"))
+}
+
+/// Nobody listens there.
+pub fn closed(port: u16) -> bool {
+    TcpStream::connect(local(port)).is_err()
+}
+
+/// Every request was answered.
+#[track_caller]
+pub fn assert_none_failed(outcome: &Outcome, server: &Server) {
+    assert_eq!(
+        (outcome.refused, &outcome.failures[..]),
+        (0, &[][..]),
+        "{}",
+        server.log()
+    );
+}
+
+/// Output as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
