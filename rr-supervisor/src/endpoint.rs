@@ -3,7 +3,10 @@
 //! It takes GET and HEAD, reads no bodies, and bounds everything: connections (more wait in the kernel's queue), the head's size, the
 //! wait for a head, the life of a connection. So no client can hold anything for long, whether it sends nothing or reads nothing.
 //!
-//! It can end before the process does, when a reload moves or removes it: what has been asked is answered then.
+//! It can end before the process does, when a reload moves or removes it: what has been asked is answered then. All of them can
+//! [`pause`].
+
+pub(crate) mod pause;
 
 use bytes::Bytes;
 use http::{
@@ -225,9 +228,12 @@ where
 {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut ended = endpoint.ended.clone();
+    let mut pauses = pause::all();
     loop {
+        let paused = *pauses.borrow_and_update();
         let accepted = tokio::select! {
-            accepted = accepting.next(&endpoint, &slots) => accepted,
+            accepted = accepting.next(&endpoint, &slots), if !paused => accepted,
+            _ = pauses.changed() => continue,
             _ = ended.changed() => break,
         };
         if accepted.is_err() {
@@ -277,6 +283,7 @@ where
     H: Fn(Asked) -> F,
     F: Future<Output = Page>,
 {
+    let _answering = pause::Answering::begin();
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = response(Page::text(405, "Method Not Allowed\n"));
         refusal

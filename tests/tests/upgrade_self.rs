@@ -87,6 +87,34 @@ fn under_load_no_request_and_no_call_fails() {
 }
 
 #[test]
+fn our_endpoints_answer_at_any_moment() {
+    let (status, metrics) = (free_port(), free_port());
+    let server = Server::http(json!({
+        "status": {"address": local(status).to_string()},
+        "metrics": {"address": local(metrics).to_string()},
+        "supervisor": {"adopt_timeout": "20s"},
+    }));
+    let health = Load::start_fresh(local(status), 2, "/health?plugin=http");
+    let page = Load::start_fresh(local(metrics), 2, "/metrics");
+    for _ in 0..rounds() {
+        let before = (health.answers(), page.answers());
+        eventually(SOON, || {
+            health.answers() > before.0 + 20 && page.answers() > before.1 + 20
+        });
+        upgrade_self(&server);
+    }
+    for outcome in [health.stop(), page.stop()] {
+        assert_eq!(
+            (outcome.refused, &outcome.failures[..]),
+            (0, &[][..]),
+            "{}",
+            server.log()
+        );
+    }
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+#[test]
 fn whoever_asks_by_the_control_directory_is_let_in_at_any_moment() {
     let room = Room::new();
     let dir = room.file("control");

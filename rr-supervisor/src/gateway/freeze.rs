@@ -5,10 +5,11 @@
 //! after that: the thread is blocked until the process has become the next program, or until that has failed. Nobody outside notices:
 //! what they send waits in the kernel.
 //!
-//! Calls that only this program can answer ([`super::ties`]) are waited for before.
+//! Calls that only this program can answer ([`super::ties`]) are waited for before, and so are the requests at our endpoints, which run
+//! on this thread too.
 
 use super::{Gateway, client::Client, kept::Kept, plugin::Plugin};
-use crate::renew::baggage::Baggage;
+use crate::{endpoint::pause::Pause, renew::baggage::Baggage};
 use std::{
     collections::HashMap,
     io,
@@ -16,10 +17,13 @@ use std::{
     sync::mpsc::{SyncSender, sync_channel},
     time::Duration,
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, task::yield_now, time::timeout};
 
 /// How long calls are waited for that only this program can answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Rounds of this thread in which what has arrived becomes a call or a request, and what is answered is written.
+const ROUNDS: usize = 3;
 
 /// The thread stands still.
 #[derive(Debug)]
@@ -32,9 +36,13 @@ pub(crate) struct Frozen {
 
 /// Lets the thread stand still as soon as it may; whoever asks is given what was on it, or told why not.
 pub(super) async fn freeze(gateway: Rc<Gateway>, told: oneshot::Sender<Result<Frozen, String>>) {
-    if timeout(PATIENCE, gateway.ties.none()).await.is_err() {
+    let pause = Pause::begin();
+    if timeout(PATIENCE, gateway.comes_to_rest(&pause)).await.is_err() {
         let names = gateway.ties.names().join(", ");
-        let reason = format!("calls of {names} were not answered within {PATIENCE:?}");
+        let reason = match names.is_empty() {
+            true => format!("requests at the endpoints were not answered within {PATIENCE:?}"),
+            false => format!("calls of {names} were not answered within {PATIENCE:?}"),
+        };
         let _ = told.send(Err(reason));
         return;
     }
@@ -47,6 +55,20 @@ pub(super) async fn freeze(gateway: Rc<Gateway>, told: oneshot::Sender<Result<Fr
 }
 
 impl Gateway {
+    /// Waits until nothing runs on this thread that the next program cannot go on with.
+    async fn comes_to_rest(&self, pause: &Pause) {
+        loop {
+            self.ties.none().await;
+            pause.quiet().await;
+            for _ in 0..ROUNDS {
+                yield_now().await;
+            }
+            if self.ties.names().is_empty() && pause.is_quiet() {
+                return;
+            }
+        }
+    }
+
     fn pack(&self, baggage: &mut Baggage) -> io::Result<()> {
         let mut kept = Kept::default();
         let mut numbers = Numbers::default();
