@@ -3,6 +3,7 @@
 //!
 //! The kernel does not tell a parent who has sent a SIGKILL. A count that has grown since the last look is the nearest to it.
 
+use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf};
 
 /// Where the version 2 hierarchy is.
@@ -11,7 +12,8 @@ const GROUPS: &str = "/sys/fs/cgroup";
 const MACHINE: &str = "/proc/vmstat";
 
 /// What the count says about a process that was killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It has grown.
     OutOfMemory,

@@ -44,13 +44,41 @@ impl Reaper {
         let mut ended = Vec::new();
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => ended.push((pid, Exit::Code(code))),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => ended.push((pid, Exit::Signal(signal as i32))),
                 Ok(WaitStatus::StillAlive) | Err(_) => return ended,
-                Ok(_) => {}
+                Ok(status) => ended.extend(status.pid().zip(exit(status))),
             }
         }
     }
+}
+
+/// How a process has ended, if it has.
+fn exit(status: WaitStatus) -> Option<Exit> {
+    match status {
+        WaitStatus::Exited(_, code) => Some(Exit::Code(code)),
+        WaitStatus::Signaled(_, signal, _) => Some(Exit::Signal(signal as i32)),
+        _ => None,
+    }
+}
+
+/// Whether this process is a child of ours, be it dead; that stays to be seen.
+pub(crate) fn is_child(pid: Pid) -> bool {
+    pid.as_raw() > 1 && look(Id::Pid(pid)).is_some()
+}
+
+/// Whether a child of ours is in that process group.
+pub(crate) fn has_child_in(group: Pid) -> bool {
+    group.as_raw() > 1 && look(Id::PGid(group)).is_some()
+}
+
+/// How a child of ours has ended that will be among those of [`Reaper::reap`].
+pub(crate) fn unburied(pid: Pid) -> Option<Exit> {
+    (pid.as_raw() > 1).then(|| look(Id::Pid(pid)))?.and_then(exit)
+}
+
+/// How one of these children stands, without burying it.
+fn look(children: Id<'_>) -> Option<WaitStatus> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(children, flags).ok()
 }
 
 /// The variable by which a PHP worker, and whatever it starts, is known: its value is the plugin's name.
@@ -82,21 +110,6 @@ pub(crate) fn kill_orphans(known: &[Pid], variable: &str, value: Option<&str>) -
 /// Kills what is left of a dead plugin's own process group.
 pub(crate) fn kill_rest_of_group(leader: Pid) {
     let _ = killpg(leader, Signal::SIGKILL);
-}
-
-/// True for a child of ours, also one whose end has not been reaped; that stays to be seen.
-pub(crate) fn is_child(pid: Pid) -> bool {
-    pid.as_raw() > 1 && is_there(Id::Pid(pid))
-}
-
-/// True when a child of ours is in that process group.
-pub(crate) fn has_child_in(group: Pid) -> bool {
-    group.as_raw() > 1 && is_there(Id::PGid(group))
-}
-
-fn is_there(children: Id<'_>) -> bool {
-    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    waitid(children, look).is_ok()
 }
 
 /// Our children, also the adopted ones.
@@ -168,9 +181,14 @@ mod tests {
         assert!(is_child(pid) && !is_child(getpid()) && !is_child(Pid::from_raw(-1)) && !has_child_in(pid));
         assert!(is_marked(pid, WORKER, Some("http")) && is_marked(pid, WORKER, None));
         assert!(!is_marked(pid, WORKER, Some("jobs")) && !is_marked(pid, "RR_MOD", None));
+        assert!(is_child(pid) && unburied(pid).is_none());
         child.kill().unwrap();
-        assert!(is_child(pid), "its end has not been seen");
+        while unburied(pid).is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(unburied(pid), Some(Exit::Signal(Signal::SIGKILL as i32)));
+        assert!(is_child(pid));
         child.wait().unwrap();
-        assert!(!is_child(pid));
+        assert!(!is_child(pid) && unburied(pid).is_none());
     }
 }

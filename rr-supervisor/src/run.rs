@@ -147,7 +147,10 @@ impl Run {
             }
             match order.next(&mut self, now) {
                 Some(Next::Ready) => {
-                    self.fleet.renew_adopted(self.renewed, Instant::now());
+                    // What a program before us has left is as it was.
+                    if !self.renewed {
+                        self.fleet.renew_adopted(Instant::now());
+                    }
                     if let Err(error) = self.systemd.ready() {
                         tracing::warn!(target: "supervisor", %error, "sdnotify failed");
                     }
@@ -263,14 +266,15 @@ impl Run {
             let (logs, _hold) = self.fleet.hold_log()?;
             let mut kept = renew::Kept {
                 renewals: renew::history().0 + 1,
-                logs: logs.into_iter().map(|log| baggage.add(log)).collect(),
                 door: Some(baggage.add(self.renewal.door.try_clone()?)),
                 reload,
                 ..renew::Kept::default()
             };
-            self.fleet.pack(&mut baggage, &mut kept)?;
+            let now = Instant::now();
+            self.fleet.pack(logs, &mut baggage, &mut kept)?;
+            self.endpoints.pack(&mut baggage, now)?;
             self.reload.pack(&mut baggage)?;
-            self.services.pack(&mut baggage, Instant::now())?;
+            self.services.pack(&mut baggage, now)?;
             baggage.put(renew::ROOM, &kept)?;
             renew::block_signals()?;
             let failed = renew::execute(&binary, &self.renewal.origin, &baggage);

@@ -19,10 +19,7 @@ use crate::{
     plugins::catalog,
     reaper::Reaper,
     reload::{Current, Reload, Source, Start},
-    renew::{
-        self, Origin, Renewal,
-        baggage::{Baggage, Descriptor},
-    },
+    renew::{self, Lines, Origin, Renewal, baggage::Baggage},
     rpc_thread::RpcThread,
     run::{Ended, Notice, Run},
     service::{Services, Spec, SpecError},
@@ -158,11 +155,12 @@ pub(crate) async fn serve(
     let mut baggage = options.baggage.unwrap_or_default();
     let kept: renew::Kept = baggage.take(renew::ROOM);
     renew::count_on(kept.renewals);
-    let mut all = |which: Vec<Descriptor>| which.into_iter().filter_map(|one| baggage.descriptor(one)).collect();
-    let (logs, listeners): (_, Vec<OwnedFd>) = (all(kept.logs), all(kept.listeners));
+    let (logs, lines) = kept.unpack_logs(&mut baggage);
     log.take_over(logs);
+    let listeners = kept.listeners.iter().copied();
+    let listeners: Vec<OwnedFd> = listeners.filter_map(|one| baggage.descriptor(one)).collect();
     let place = Arc::new(place);
-    let gate = Gate::new()?;
+    let gate = Gate::unpack(&mut baggage).map_or_else(Gate::new, Ok)?;
     let warn = |text| tracing::warn!(target: "watch", "{text}");
     let wish = Wish::of(&loaded.config, options.watch, &place.directory, warn);
     let watched = wish.and_then(|wish| {
@@ -176,11 +174,16 @@ pub(crate) async fn serve(
             return Err(error.into());
         }
     };
+    if wish.is_none() {
+        // Nobody would ever open it again.
+        gate.forget_left();
+    }
     let sockets = Sockets::new(options.inherited.sockets);
     sockets.inherit(listeners);
     let before = Arrival {
         log: &log,
         lock: kept.lock.and_then(|lock| baggage.descriptor(lock)),
+        lines: &lines,
         renewed,
     };
     let notify = Notify::from_env();
@@ -251,7 +254,10 @@ pub(crate) async fn serve(
     let grace = loaded.config.endure.grace_period.get();
     let mut fleet = Fleet::new(entries, &json, &place, &section.restart, grace, surroundings, fail_fast);
     let sections = loaded.config.service.as_ref();
+    let asked = left.asked.clone();
     fleet.adopt(left, &memory.facts().starts, Instant::now());
+    fleet.recall(&mut baggage, &lines, &asked, Instant::now());
+    fleet.let_sleep();
     let (mut services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;
     services.set_place(place);
     if !services.unpack(&mut baggage, Instant::now()) {
@@ -280,6 +286,7 @@ pub(crate) async fn serve(
     };
     let mut endpoints = Endpoints::new(around, control_sockets);
     endpoints.prepare(&loaded.config, access)?;
+    endpoints.recall(&mut baggage, Instant::now());
     endpoints.commit(BTreeSet::new());
     fleet.set_ledger(endpoints.ledger());
     if options.debug {
@@ -390,6 +397,8 @@ struct Arrival<'a> {
     log: &'a ServerLog,
     /// The lock of the control directory, of a program before it.
     lock: Option<OwnedFd>,
+    /// What the processes that it had have written last.
+    lines: &'a Lines,
     /// There was one.
     renewed: bool,
 }
@@ -415,7 +424,7 @@ async fn prepare(
     let control_dir = ControlDir::open(control, &identity, &access, before.lock)?;
     let signature = identity.signature();
     control_dir.sign(&signature)?;
-    let mut left = adopt::search(&control_dir, entries, before.log);
+    let mut left = adopt::search(&control_dir, entries, before.log, before.lines);
     let memory = Memory::open(control_dir.path(), before.renewed || !left.plugins.is_empty());
     sockets.inherit(std::mem::take(&mut left.sockets));
     for entry in entries {

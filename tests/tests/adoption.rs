@@ -109,6 +109,28 @@ fn a_killed_supervisors_plugins_serve_on_and_are_adopted() {
     assert!(next.stop().success(), "{}", next.log());
 }
 
+/// A plugin that starts by its first call may have died together with the supervisor: the next one does not wait for it.
+#[test]
+fn one_that_starts_by_a_call_waits_for_the_next_call() {
+    let (server, port) = http(json!({}));
+    let lock = |id: &str| {
+        let argument = json!({"resource": "r", "id": id, "ttl": 60_000_000, "wait": 0});
+        Rpc::tcp(local(port)).call("lock.Lock", &argument).json()["ok"] == true
+    };
+    assert!(lock("one"));
+    let since = |plugin: &str| seen(&server, plugin)["uptime_seconds"].as_u64();
+    eventually(SOON, || since("http") > Some(0));
+    let pid = server.plugin("rr-lock");
+    kill(&server);
+    process::kill_and_wait(pid);
+    let next = successor(&server);
+    assert!(since("http") > Some(0), "it is as old as it was");
+    assert_eq!(seen(&server, "lock")["state"], "down");
+    assert!(lock("two"));
+    assert_eq!(seen(&server, "lock")["state"], "running");
+    assert!(next.stop().success(), "{}", next.log());
+}
+
 /// Changes the configuration's file.
 fn change(server: &Server, settings: Value) {
     let mut config = serde_json::from_str(&server.room().read(".rr.yaml")).unwrap();

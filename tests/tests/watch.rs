@@ -198,3 +198,70 @@ fn a_wrong_section_says_what_is_wrong() {
     let short = start(json!({"interval": "1ms", "services": {"http": {"dirs": ["."]}}}));
     assert!(short.contains("reload.interval: 1ms is too short"), "{short}");
 }
+
+/// Replaces the supervisor's program.
+#[track_caller]
+fn upgrade(server: &Server) {
+    let mut command = Command::new(bin::server());
+    let file = server.room().file(".rr.yaml");
+    let upgraded = command.args(["upgrade", "self", "-c"]).arg(file).output().unwrap();
+    let told = String::from_utf8_lossy(&upgraded.stderr);
+    assert!(upgraded.status.success(), "{told}\n{}", server.log());
+}
+
+/// The supervisor becomes another program, and its plugin goes on with the gate that it has.
+#[test]
+fn after_an_upgrade_of_the_supervisor_no_request_meets_old_code() {
+    let server = project(&["up", "--watch"], json!({"supervisor": {"adopt_timeout": "20s"}}));
+    let plugin = server.plugin("rr-http");
+    let mut connection = server.client().connect();
+    assert_eq!(connection.get("/").text(), "first");
+    for round in 0..rounds() {
+        if round % 4 == 0 {
+            upgrade(&server);
+        }
+        let text = format!("round {round}");
+        save(server.room(), "src/app.php", &format!("return '{text}';"));
+        for _ in 0..5 {
+            assert_eq!(connection.get("/").text(), text, "{}", server.log());
+        }
+    }
+    // Where nothing has changed nobody's workers are renewed. The last change has come to rest when it is told.
+    save(server.room(), "src/last.php", "");
+    eventually(SOON, || {
+        let reports = [
+            "src/last.php changed, http: 2",
+            "src/app.php changed, and one more, http: 2",
+        ];
+        reports.iter().any(|report| server.log().contains(report))
+    });
+    eventually(SOON, || server.workers().len() == 2);
+    let workers = server.workers();
+    upgrade(&server);
+    assert_eq!(answer(&server), format!("round {}", rounds() - 1));
+    assert_eq!((server.workers(), server.plugin("rr-http")), (workers, plugin));
+    assert!(server.stop().success());
+}
+
+/// Files that are saved while the supervisor becomes another program: at whatever moment, the next request runs them.
+#[test]
+fn a_save_during_an_upgrade_of_the_supervisor_is_not_missed() {
+    let server = project(&["up", "--watch"], json!({"supervisor": {"adopt_timeout": "20s"}}));
+    let plugin = server.plugin("rr-http");
+    let mut connection = server.client().connect();
+    assert_eq!(connection.get("/").text(), "first");
+    for round in 0..rounds() / 2 {
+        std::thread::scope(|scope| {
+            let upgrading = scope.spawn(|| upgrade(&server));
+            let mut saved = 0;
+            while !upgrading.is_finished() {
+                let text = format!("round {round}, {saved}");
+                save(server.room(), "src/app.php", &format!("return '{text}';"));
+                assert_eq!(connection.get("/").text(), text, "{}", server.log());
+                saved += 1;
+            }
+        });
+    }
+    assert_eq!(server.plugin("rr-http"), plugin);
+    assert!(server.stop().success());
+}

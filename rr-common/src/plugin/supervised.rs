@@ -230,8 +230,10 @@ impl Allegiance {
         loop {
             self.registration.started = *self.started.borrow();
             if let Ok(mut link) = Link::open(&self.control, self.registration.clone()).await
-                && let Ok((_, changes)) = link.watch_config().await
+                && let Ok((config, changes)) = link.watch_config().await
             {
+                // It may have changed while nobody told us.
+                take_over(&config);
                 return Some((link, changes));
             }
             let now = Instant::now();

@@ -36,12 +36,20 @@ pub struct Sink {
     ended: Receiver<()>,
 }
 
+/// Where the lines of one sender come from.
+#[derive(Debug)]
+pub struct Input {
+    /// Our end of its socket.
+    pub socket: OwnedFd,
+    /// Where the last of its lines are noted.
+    pub tail: Option<Tail>,
+}
+
 enum Order {
-    Input(OwnedFd, Option<Tail>),
-    /// Those of another sink before this one.
-    Inputs(Vec<OwnedFd>),
+    /// A new one, or those of another sink before this one.
+    Inputs(Vec<Input>),
     /// Hand out copies of all inputs, and do nothing until the other end is closed.
-    Hold(SyncSender<Vec<OwnedFd>>, Receiver<()>),
+    Hold(SyncSender<Vec<Input>>, Receiver<()>),
     Outputs(Box<Outputs>),
     Reopen,
     /// End when every sender has closed.
@@ -91,7 +99,7 @@ impl Sink {
     fn connected(&self, tail: Option<Tail>) -> io::Result<OwnedFd> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         setsockopt(&theirs, sockopt::SndBuf, &SOCKET_BUFFER)?;
-        self.order(Order::Input(ours, tail))?;
+        self.order(Order::Inputs(vec![Input { socket: ours, tail }]))?;
         Ok(theirs)
     }
 
@@ -100,7 +108,7 @@ impl Sink {
     ///
     /// # Errors
     /// The thread stands still in a write.
-    pub fn hold(&self, timeout: Duration) -> io::Result<(Vec<OwnedFd>, SyncSender<()>)> {
+    pub fn hold(&self, timeout: Duration) -> io::Result<(Vec<Input>, SyncSender<()>)> {
         let (answer, inputs) = mpsc::sync_channel(1);
         let (end, ended) = mpsc::sync_channel(0);
         self.order(Order::Hold(answer, ended))?;
@@ -112,7 +120,7 @@ impl Sink {
     ///
     /// # Errors
     /// The thread stands still in a write.
-    pub fn take_over(&self, inputs: Vec<OwnedFd>) -> io::Result<()> {
+    pub fn take_over(&self, inputs: Vec<Input>) -> io::Result<()> {
         self.order(Order::Inputs(inputs))
     }
 
@@ -205,16 +213,20 @@ impl Writer {
         let _ = self.wake.read();
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Input(input, tail) => {
-                    self.tails.extend(tail.map(|tail| (input.as_raw_fd(), tail)));
-                    self.inputs.push(input);
+                Order::Inputs(inputs) => {
+                    for Input { socket, tail } in inputs {
+                        self.tails.extend(tail.map(|tail| (socket.as_raw_fd(), tail)));
+                        self.inputs.push(socket);
+                    }
                 }
                 Order::Reopen => self.outputs.reopen(),
-                Order::Inputs(mut inputs) => self.inputs.append(&mut inputs),
                 Order::Hold(answer, end) => {
+                    // Whoever reads the rest of a long line does not know how it began.
+                    for (_, line) in std::mem::take(&mut self.partial) {
+                        self.cut(line);
+                    }
                     self.outputs.flush();
-                    let copies = self.inputs.iter().filter_map(|input| input.try_clone().ok());
-                    let _ = answer.send(copies.collect());
+                    let _ = answer.send(self.copies());
                     let _ = end.recv();
                 }
                 Order::Finish => self.finishing = true,
@@ -224,6 +236,17 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// A second set of the inputs.
+    fn copies(&self) -> Vec<Input> {
+        let copy = |input: &OwnedFd| {
+            Some(Input {
+                socket: input.try_clone().ok()?,
+                tail: self.tails.get(&input.as_raw_fd()).cloned(),
+            })
+        };
+        self.inputs.iter().filter_map(copy).collect()
     }
 
     /// Takes what has come; returns the number of datagrams.
@@ -272,11 +295,16 @@ impl Writer {
 
     fn close(&mut self, input: RawFd) {
         self.tails.remove(&input);
-        if let Some(mut line) = self.partial.remove(&input) {
-            line.text.push(b'\n');
-            self.outputs.write(&line.logger, &line.text);
+        if let Some(line) = self.partial.remove(&input) {
+            self.cut(line);
         }
         self.inputs.retain(|fd| fd.as_raw_fd() != input);
+    }
+
+    /// Writes the beginning of a line that nothing is added to any more.
+    fn cut(&mut self, mut line: Partial) {
+        line.text.push(b'\n');
+        self.outputs.write(&line.logger, &line.text);
     }
 }
 

@@ -34,7 +34,8 @@ fn a_second_sink_goes_on_where_the_first_one_holds() {
         Outputs::open(&logs).unwrap()
     };
     let first = Sink::start(outputs()).unwrap();
-    let sender = first.connect().unwrap();
+    let tail = Tail::default();
+    let sender = first.connect_noted(tail.clone()).unwrap();
     let send = |text: &str| {
         let mut line = Vec::new();
         wire::begin(&mut line, "x");
@@ -52,6 +53,7 @@ fn a_second_sink_goes_on_where_the_first_one_holds() {
     drop(hold);
     first.finish(Duration::from_secs(10));
     assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ntwo\nthree\n");
+    assert_eq!(tail.text(), "one\ntwo\nthree", "noted by both");
 }
 
 #[test]

@@ -9,11 +9,30 @@ const LONGEST: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub struct Tail(Arc<Mutex<Vec<u8>>>);
 
+impl From<&[u8]> for Tail {
+    /// What has been written before.
+    fn from(bytes: &[u8]) -> Self {
+        let tail = Self::default();
+        tail.push(bytes);
+        tail
+    }
+}
+
 impl Tail {
     /// It as text, without surrounding space.
     pub fn text(&self) -> String {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+
+    /// It as it was written.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True for the same one, not for another with the same text.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Adds something; as much of the oldest goes.
@@ -36,5 +55,8 @@ mod tests {
         tail.push(b"\nlast words\n");
         let text = tail.text();
         assert!(text.len() <= LONGEST && text.ends_with("a\nlast words"));
+        let again = Tail::from(&*tail.bytes());
+        assert_eq!(again.bytes(), tail.bytes());
+        assert!(tail.is(&tail.clone()) && !tail.is(&again));
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         catalog::{Entry, Role},
         foreign::Foreign,
     },
+    renew::Lines,
 };
 use nix::{
     sys::{
@@ -65,7 +66,7 @@ pub(crate) struct Found {
     pub handover: Option<OwnedFd>,
     /// As long as this is open it waits for us.
     pub connection: UnixStream,
-    /// The last of what it logs from now on.
+    /// The last of what it logs, and has logged for a program before us in this process.
     pub lines: Tail,
 }
 
@@ -78,7 +79,9 @@ pub(crate) struct Left {
     pub sockets: Vec<OwnedFd>,
     /// Memory files of those that cannot be adopted, by plugin.
     pub states: Vec<(String, OwnedFd)>,
-    /// Processes that were asked to stop and must have gone before their successors start.
+    /// All that were asked to stop.
+    pub asked: Vec<Pid>,
+    /// Those among them that must have gone before their successors start.
     leaving: Vec<Foreign>,
 }
 
@@ -92,11 +95,11 @@ struct Answer {
 }
 
 /// Looks for plugins of a predecessor in the directory, and takes what they hold.
-pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog) -> Left {
+pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines: &Lines) -> Left {
     let mut left = Left::default();
     let mut answers: Vec<Answer> = Vec::new();
     for path in dir.sockets("held") {
-        match ask(&path, log) {
+        match ask(&path, log, lines) {
             Ok(answer) => answers.push(answer),
             // Frozen, most likely. It keeps the addresses that we have to bind, and nobody could stop it in order.
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => kill(&path),
@@ -169,6 +172,7 @@ impl Left {
             return;
         }
         process.signal(Signal::SIGTERM);
+        self.asked.push(pid);
         // A plugin of the user's own hands no socket over: its addresses are free when it has gone.
         let listens = |entry: &Entry| !entry.process.command.is_empty() && !entry.addresses.is_empty();
         if entry.is_some_and(listens) && !process.ends_within(LEAVING) {
@@ -194,17 +198,18 @@ impl Left {
 }
 
 /// Asks at a plugin's socket; from then on its log lines are ours.
-fn ask(path: &Path, log: &ServerLog) -> io::Result<Answer> {
+fn ask(path: &Path, log: &ServerLog, lines: &Lines) -> io::Result<Answer> {
     let connection = UnixStream::connect(path)?;
     connection.set_read_timeout(Some(PATIENCE))?;
     connection.set_write_timeout(Some(PATIENCE))?;
     let (message, descriptors) = handover::receive(&connection)?;
     let held = Held::decode(&*message)?;
-    let lines = Tail::default();
+    let pid = peer(&connection)?;
+    let lines = lines.of(pid);
     handover::send(&connection, b"", &[log.socket(lines.clone())?.as_fd()])?;
     Ok(Answer {
         held,
-        pid: peer(&connection)?,
+        pid,
         descriptors,
         connection,
         lines,

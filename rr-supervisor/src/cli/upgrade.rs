@@ -78,7 +78,10 @@ fn renew(global: &Global, arguments: &Arguments, upgrade: &Upgrade) -> Result<Ex
         look_again();
     };
     // Its plugins come back to it one by one; before that nothing can be asked of them, such as an upgrade of their own.
-    let comes_back = |plugin: &Value| matches!(plugin["state"].as_str(), Some("restarting" | "starting"));
+    // One that has no process waits for its time, as it did before.
+    let comes_back = |plugin: &Value| {
+        !plugin["pid"].is_null() && matches!(plugin["state"].as_str(), Some("restarting" | "starting"))
+    };
     while Instant::now() < deadline {
         let plugins: Value = find::server(global)?.call("supervisor.Plugins", &true, QUICK)?;
         if !plugins.as_array().is_some_and(|all| all.iter().any(comes_back)) {

@@ -21,6 +21,7 @@ use crate::{
     gateway::{self, Locals, Order},
     metrics::{self, Ledger, Metrics},
     operate::{Resident, Residents},
+    renew::baggage::Baggage,
     service::ServiceRpc,
     sockets::Sockets,
     status::{self, Status, StatusRpc},
@@ -162,6 +163,28 @@ impl Endpoints {
             coming.metrics = Some(made.map_err(|error| Which::Metrics.unfit(error))?);
         }
         self.ways.open(after.rpc.as_ref(), control, sockets, (runtime, orders))
+    }
+
+    /// What was prepared goes on with the numbers of the program before us in this process.
+    pub(crate) fn recall(&self, baggage: &mut Baggage, now: Instant) {
+        if let Some(Coming {
+            metrics: Some(Some((metrics, _))),
+            ..
+        }) = &self.coming
+        {
+            metrics.recall(baggage, now);
+        }
+    }
+
+    /// Packs the numbers for the next one.
+    ///
+    /// # Errors
+    /// They cannot be put into words.
+    pub(crate) fn pack(&self, baggage: &mut Baggage, now: Instant) -> io::Result<()> {
+        match &self.metrics {
+            Some((metrics, _)) => metrics.pack(baggage, now),
+            None => Ok(()),
+        }
     }
 
     /// What was prepared is not wanted any more.

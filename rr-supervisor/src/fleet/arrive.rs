@@ -11,21 +11,24 @@ use crate::{
         foreign::Foreign,
         lifecycle::{Actual, Event, Exit},
     },
+    reaper,
     renew::{self, baggage::Baggage},
 };
 use nix::unistd::Pid;
-use rr_common::control::v1::{ResetRequest, ResumeRequest, plugin_client::PluginClient};
+use rr_common::{
+    control::v1::{ResetRequest, ResumeRequest, plugin_client::PluginClient},
+    telemetry::{Tail, metrics::Usage, sink::Input},
+};
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::OwnedFd,
     sync::mpsc::SyncSender,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
 /// How long an adopted process may take to register: it looks for us many times a second.
-const RETURN: Duration = Duration::from_secs(10);
+pub(super) const RETURN: Duration = Duration::from_secs(10);
 
 impl Fleet {
     /// A process that we do not know registers: the attached plugin of that name, if there is one without a process.
@@ -102,9 +105,15 @@ impl Fleet {
             if let Err(error) = self.plugins[index].empty_handover() {
                 tracing::error!(target: "supervisor", plugin = name, %error, "what was handed over cannot be removed");
             }
-            // One that has ended since is started like all others.
-            let Ok(mut process) = self.foreign(pid) else { continue };
+            // A child of ours was started by a program before this one in the same process. One that has ended since is started
+            // like all others.
+            let process = match reaper::is_child(pid) {
+                true => Ok(Process::new(pid)),
+                false => self.foreign(pid),
+            };
+            let Ok(mut process) = process else { continue };
             process.version = version;
+            process.since = Usage::of(pid.as_raw().unsigned_abs()).map_or(process.since, |usage| usage.since());
             process.lines = lines;
             process.adopted = Some(Adopted {
                 connection: Some(connection),
@@ -119,9 +128,18 @@ impl Fleet {
         }
     }
 
+    /// Those that are started by a call, and are no more, wait for the next call.
+    pub(crate) fn let_sleep(&mut self) {
+        for plugin in self.plugins.iter_mut().filter(|plugin| plugin.entry.on_demand) {
+            if plugin.process.is_none() && plugin.life.actual() == Actual::Down {
+                plugin.starts = 0;
+            }
+        }
+    }
+
     /// All adopted processes have registered: those that run with another configuration are replaced, and the workers of the others,
-    /// whose connections for RPC have died with the supervisor before, one plugin after the other. If they live, nothing of that is due.
-    pub(crate) fn renew_adopted(&mut self, connections_live: bool, now: Instant) {
+    /// whose connections for RPC have died with the supervisor before, one plugin after the other.
+    pub(crate) fn renew_adopted(&mut self, now: Instant) {
         let mut stale = Vec::new();
         let mut paused = Vec::new();
         let mut outdated = Vec::new();
@@ -136,7 +154,7 @@ impl Fleet {
             paused.extend(channel);
             match (process.adopted.take(), &process.channel) {
                 (Some(adopted), _) if adopted.outdated && !plugin.entry.attached => outdated.push(name),
-                (Some(_), Some(channel)) if !connections_live => stale.push((name, channel.clone())),
+                (Some(_), Some(channel)) => stale.push((name, channel.clone())),
                 _ => {}
             }
         }
@@ -171,7 +189,8 @@ impl Fleet {
         let is_settled = |plugin: &super::Plugin| {
             let life = &plugin.life;
             let waits = plugin.is_asleep() || plugin.entry.attached && !life.is_alive();
-            plugin.is_serving() && (life.is_ready() || waits || matches!(life.actual(), Actual::Failed | Actual::Down))
+            let rests = matches!(life.actual(), Actual::Failed | Actual::Down | Actual::Waiting { .. });
+            plugin.is_serving() && (life.is_ready() || waits || rests)
         };
         let moving = self.plugins.iter().find(|plugin| !is_settled(plugin))?;
         let name = &moving.entry.name;
@@ -184,7 +203,11 @@ impl Fleet {
     ///
     /// # Errors
     /// No free descriptor.
-    pub(crate) fn pack(&self, baggage: &mut Baggage, kept: &mut renew::Kept) -> io::Result<()> {
+    pub(crate) fn pack(&self, logs: Vec<Input>, baggage: &mut Baggage, kept: &mut renew::Kept) -> io::Result<()> {
+        let processes = self.plugins.iter().filter_map(|plugin| plugin.process.as_ref());
+        let lines: Vec<(Pid, Tail)> = processes.map(|process| (process.pid, process.lines.clone())).collect();
+        kept.pack_logs(logs, &lines, baggage);
+        self.pack_plugins(baggage, Instant::now())?;
         kept.lock = Some(baggage.add(self.around.control_dir.lock()?));
         let sockets = self.around.sockets.copies()?.into_iter();
         kept.listeners = sockets.map(|(_, socket)| baggage.add(socket)).collect();
@@ -195,7 +218,7 @@ impl Fleet {
     ///
     /// # Errors
     /// An output stands still.
-    pub(crate) fn hold_log(&self) -> io::Result<(Vec<OwnedFd>, SyncSender<()>)> {
+    pub(crate) fn hold_log(&self) -> io::Result<(Vec<Input>, SyncSender<()>)> {
         self.around.log.hold()
     }
 

@@ -43,7 +43,7 @@ impl Gone {
         let life = &plugin.life;
         let cause = match life.actual() {
             Actual::Stopping { .. } => plugin.parting,
-            _ if life.is_ready() => Cause::Crash,
+            _ if life.has_served() => Cause::Crash,
             _ => Cause::Start,
         };
         let unasked = matches!(cause, Cause::Crash | Cause::Start) && self.words.is_empty();

@@ -3,6 +3,7 @@
 use crate::plugins::lifecycle::Exit;
 use nix::unistd::Pid;
 use rr_common::{oom::Verdict, telemetry::Tail};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -15,7 +16,8 @@ const LAST: usize = 16;
 const LAST_ORPHANS: usize = 64;
 
 /// Why a plugin's process is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Cause {
     /// It ended by itself, or somebody killed it.
     Crash,
@@ -104,7 +106,16 @@ impl History {
     /// Remembers the end of an orphan.
     pub(super) fn buried(&mut self, pid: Pid, exit: Exit) {
         let at = SystemTime::now();
-        push(&mut self.orphans, Orphan { pid, at, exit }, LAST_ORPHANS);
+        self.remember(Orphan { pid, at, exit });
+    }
+
+    pub(super) fn remember(&mut self, orphan: Orphan) {
+        push(&mut self.orphans, orphan, LAST_ORPHANS);
+    }
+
+    /// The last ends of all plugins' processes, oldest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &VecDeque<Arc<End>>)> {
+        self.ends.iter().map(|(plugin, ends)| (plugin.as_str(), ends))
     }
 
     /// The last ends of a plugin's processes, oldest first.

@@ -5,6 +5,8 @@ mod change;
 mod gone;
 mod handover;
 mod history;
+mod kept;
+mod kept_history;
 mod past;
 mod plugin;
 mod register;
@@ -161,8 +163,10 @@ impl Fleet {
     /// Starts the plugins of a role.
     pub(crate) fn start(&mut self, role: Role, now: Instant) {
         for index in self.members(role) {
-            let entry = &self.plugins[index].entry;
-            if !entry.on_demand && !entry.attached && self.plugins[index].is_serving() {
+            let Plugin { entry, life, .. } = &self.plugins[index];
+            // It stays given up if it was so before an upgrade of ours.
+            let starts = !entry.on_demand && !entry.attached && life.actual() != Actual::Failed;
+            if starts && self.plugins[index].is_serving() {
                 self.tell(index, Event::Start, now);
             }
         }

@@ -40,11 +40,17 @@ impl Past {
         self.remember(plugin, answer.deaths.into_iter().chain(leaving));
     }
 
-    fn remember(&self, plugin: &str, deaths: impl Iterator<Item = WorkerDeath>) {
+    pub(super) fn remember(&self, plugin: &str, deaths: impl Iterator<Item = WorkerDeath>) {
         let mut past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         past.extend(deaths.map(|death| (plugin.to_owned(), death)));
         let excess = past.len().saturating_sub(LAST);
         past.drain(..excess);
+    }
+
+    /// Those of all plugins.
+    pub(super) fn all(&self) -> Vec<(String, WorkerDeath)> {
+        let past = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        past.iter().cloned().collect()
     }
 
     /// Those of a plugin.

@@ -13,7 +13,7 @@ use crate::{
         catalog::Entry,
         foreign::Foreign,
         lifecycle::{Actual, Lifecycle},
-        output,
+        output::Output,
         process::{self, Spawn, SpawnError},
     },
     sockets::Substitute,
@@ -39,7 +39,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::task::JoinHandle;
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
@@ -69,7 +68,7 @@ pub(super) struct Plugin {
     /// It is paused for its next generation.
     pub(super) held: Option<Held>,
     /// Makes log lines of what a custom plugin writes.
-    output: Option<JoinHandle<()>>,
+    pub(super) output: Option<Output>,
 }
 
 /// What a generation is there for.
@@ -109,7 +108,8 @@ impl Standing {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) pid: Pid,
-    /// The way to it, from its registration on.
+    /// Its control socket, and the way there, from its registration on.
+    pub(super) socket: String,
     pub(super) channel: Option<Channel>,
     /// First parts of the RPC methods that it answers.
     pub(super) prefixes: Vec<String>,
@@ -151,6 +151,7 @@ impl Process {
     pub(super) fn new(pid: Pid) -> Self {
         Self {
             pid,
+            socket: String::new(),
             channel: None,
             prefixes: Vec::new(),
             version: String::new(),
@@ -165,6 +166,20 @@ impl Process {
             lines: Tail::default(),
             oom: None,
         }
+    }
+
+    /// Takes down where its control socket is.
+    ///
+    /// # Errors
+    /// That is no path.
+    pub(super) fn listens_at(&mut self, socket: String) -> Result<(), tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("unix://{socket}"))?;
+        // Connects when it is first needed.
+        self.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
+        self.socket = socket;
+        // In the control group where it stays.
+        self.oom = Some(oom::Watch::of(self.pid.as_raw().unsigned_abs()));
+        Ok(())
     }
 
     /// Asks it to stop by a signal.
@@ -241,7 +256,7 @@ impl Plugin {
     /// Waits for what its last process wrote to become log lines.
     pub(super) async fn last_words(&mut self) {
         if let Some(output) = self.output.take() {
-            let _ = output.await;
+            output.last_words().await;
         }
     }
 
@@ -344,8 +359,8 @@ impl Plugin {
         if self.entry.process.command.is_empty() {
             return Ok(None);
         }
-        let (writer, lines) = output::open(&self.entry.name, tail)?;
-        self.output = Some(tokio::spawn(lines));
+        let (writer, output) = Output::open(&self.entry.name, tail)?;
+        self.output = Some(output);
         Ok(Some(writer))
     }
 
@@ -376,12 +391,9 @@ impl Plugin {
             Some(process) if registration.plugin == self.entry.name => process,
             _ => return Err(stranger(&registration.plugin)),
         };
-        // Connects when it is first needed.
-        let endpoint = Endpoint::from_shared(format!("unix://{}", registration.socket))
+        process
+            .listens_at(registration.socket)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        process.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
-        // In the control group where it stays.
-        process.oom = Some(oom::Watch::of(process.pid.as_raw().unsigned_abs()));
         process.version = registration.plugin_version;
         process.calls = (!registration.calls_socket.is_empty()).then(|| Calls {
             path: registration.calls_socket.into(),

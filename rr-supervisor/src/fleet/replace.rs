@@ -58,6 +58,7 @@ impl Fleet {
                 return;
             }
             next.entry.program = Program::binary(&binary);
+            next.entry.chosen = true;
         }
         self.replace(next, told, now);
     }

@@ -2,7 +2,7 @@
 
 use super::{End, Orphan, Past};
 use nix::unistd::Pid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 use tonic::transport::Channel;
 
@@ -51,7 +51,7 @@ pub(crate) struct Member {
 }
 
 /// Where a plugin takes calls as frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Calls {
     /// Its socket.
     pub path: PathBuf,

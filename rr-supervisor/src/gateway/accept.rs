@@ -105,6 +105,8 @@ impl Entrance {
 
     fn serve(self: &Rc<Self>, client: Rc<Client>, tie: Option<Tie>) {
         let entrance = Rc::clone(self);
+        // At once: whatever happens next on this thread, it is known.
+        self.gateway.welcome(&client);
         self.room.set(self.room.get().saturating_sub(1));
         spawn_local(async move {
             client.serve(Rc::clone(&entrance.gateway)).await;

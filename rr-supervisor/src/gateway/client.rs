@@ -117,7 +117,6 @@ impl Client {
 
     /// Serves it to its end.
     pub(super) async fn serve(self: Rc<Self>, gateway: Rc<Gateway>) {
-        gateway.welcome(&self);
         let mut take = Calls {
             gateway: Rc::clone(&gateway),
             client: Rc::clone(&self),

@@ -5,7 +5,7 @@
 //! itself, as the `logs` section says that the supervisor sends it. For `up` that section is changed by [`for_people`].
 
 use rr_common::config::section::Logs;
-use rr_common::telemetry::sink::Sink;
+use rr_common::telemetry::sink::{Input, Sink};
 use rr_common::telemetry::{LogError, Tail, log};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -55,7 +55,7 @@ impl ServerLog {
     }
 
     /// Plugins' ends that a program before us in this process has read.
-    pub(crate) fn take_over(&self, inputs: Vec<OwnedFd>) {
+    pub(crate) fn take_over(&self, inputs: Vec<Input>) {
         if let Err(error) = self.sink.take_over(inputs) {
             tracing::warn!(target: "supervisor", %error, "log lines are lost");
         }
@@ -65,7 +65,7 @@ impl ServerLog {
     ///
     /// # Errors
     /// An output stands still.
-    pub(crate) fn hold(&self) -> io::Result<(Vec<OwnedFd>, SyncSender<()>)> {
+    pub(crate) fn hold(&self) -> io::Result<(Vec<Input>, SyncSender<()>)> {
         self.sink.hold(HOLD)
     }
 

@@ -1,14 +1,17 @@
 //! What plugins have counted, over the lives of their processes.
 //!
-//! A process counts from zero. Of each source the last numbers seen are kept, and once another process answers for it the numbers of
-//! the one before are added to a base. What was shown once never shrinks: counters, histograms, sums and counts go on, and stay
-//! while nobody answers. Gauges are those of the process that answered now.
+//! A process counts from zero. Of each source the numbers that its last processes have told are kept, each one's by itself: while one
+//! takes another's place both may be heard, in any order. Those of older ones are added to a base. What was shown once never shrinks:
+//! counters, histograms, sums and counts go on, and stay while nobody answers. Gauges are those of the process that answered now.
 
 use rr_common::telemetry::metrics::Families;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+/// Processes of a source that may still be heard of.
+const RECENT: usize = 4;
 
 /// The numbers, for the page and for whoever is about to stop a plugin. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -17,17 +20,16 @@ pub(crate) struct Ledger(Arc<Mutex<Carried>>);
 /// The numbers of all sources, by name.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
-    sources: HashMap<String, Source>,
+    pub(super) sources: HashMap<String, Source>,
 }
 
+/// What one of them has counted.
 #[derive(Debug, Default)]
-struct Source {
-    /// The process that `last` is of.
-    pid: i32,
-    /// What it said last; only what grows.
-    last: Families,
-    /// What those before it had counted.
-    base: Families,
+pub(super) struct Source {
+    /// Its last processes, oldest first, and what each said last; only what grows.
+    pub(super) recent: Vec<(i32, Families)>,
+    /// What those before them had counted.
+    pub(super) base: Families,
 }
 
 impl Ledger {
@@ -42,23 +44,38 @@ impl Carried {
         let source = self.sources.entry(name.to_owned()).or_default();
         let mut growing = now.clone();
         keep_growing(&mut growing);
-        let before = std::mem::replace(&mut source.last, growing);
-        if source.pid != pid {
-            source.pid = pid;
-            add(&mut source.base, before, false);
-        }
-        add(&mut now, source.base.clone(), true);
+        source.note(pid, growing);
+        add(&mut now, source.sum(|other| other != pid), true);
         now
     }
 
     /// What the page shows while nobody answers.
     pub(super) fn silent(&self, name: &str) -> Families {
-        let Some(source) = self.sources.get(name) else {
-            return Families::default();
-        };
-        let mut shown = source.last.clone();
-        add(&mut shown, source.base.clone(), true);
-        shown
+        let source = self.sources.get(name);
+        source.map(|source| source.sum(|_| true)).unwrap_or_default()
+    }
+}
+
+impl Source {
+    /// Notes what a process has said.
+    pub(super) fn note(&mut self, pid: i32, said: Families) {
+        match self.recent.iter_mut().find(|(known, _)| *known == pid) {
+            Some((_, before)) => *before = said,
+            None => self.recent.push((pid, said)),
+        }
+        if self.recent.len() > RECENT {
+            let (_, oldest) = self.recent.remove(0);
+            add(&mut self.base, oldest, false);
+        }
+    }
+
+    /// What these of its processes, and all older ones, have counted together.
+    fn sum(&self, of: impl Fn(i32) -> bool) -> Families {
+        let mut sum = self.base.clone();
+        for (_, said) in self.recent.iter().filter(|(pid, _)| of(*pid)) {
+            add(&mut sum, said.clone(), false);
+        }
+        sum
     }
 }
 
@@ -122,6 +139,19 @@ mod tests {
         assert_eq!(text(&carried.seen("http", 3, Families::default())), "c{a=\"x\"} 8");
         assert_eq!(text(&carried.silent("http")), "c{a=\"x\"} 8");
         assert_eq!(text(&carried.silent("other")), "");
+    }
+
+    /// The last words of a replaced process may come after the first ones of the next.
+    #[test]
+    fn two_that_are_heard_in_turn_count_once() {
+        let mut carried = Carried::default();
+        for pid in 1..20 {
+            carried.seen("http", pid, counted(5, pid as u32));
+            carried.seen("http", pid + 1, counted(1, 0));
+            carried.seen("http", pid, counted(6, 0));
+            let shown = text(&carried.seen("http", pid + 1, counted(2, 0)));
+            assert!(shown.starts_with(&format!("c{{a=\"x\"}} {};", 6 * pid + 2)), "{shown}");
+        }
     }
 
     #[test]

@@ -31,11 +31,12 @@ pub(super) struct Collector {
     /// The name by which calls mean it.
     name: String,
     pub(super) description: Description,
-    series: HashMap<Box<[String]>, Series>,
+    pub(super) series: HashMap<Box<[String]>, Series>,
 }
 
+/// The numbers of one combination of label values.
 #[derive(Debug)]
-enum Series {
+pub(super) enum Series {
     Number(f64),
     Histogram { buckets: Box<[u64]>, sum: f64 },
     Summary(Box<Summary>),
@@ -192,7 +193,8 @@ impl Collector {
         Ok(labels)
     }
 
-    fn check_room(&self, labels: &[String], together: usize) -> Result<(), UpdateError> {
+    /// Whether a further combination fits.
+    pub(super) fn check_room(&self, labels: &[String], together: usize) -> Result<(), UpdateError> {
         let name = self.name.clone();
         let most = match self.description.objectives.is_empty() {
             true => MOST_SERIES,

@@ -5,12 +5,15 @@
 //!   [`quantile`] those of a summary
 //! - [`rpc`]: the calls `metrics.*`, their [`arguments`] and [`error`] texts
 //! - [`page`]: gathered from all plugins when somebody asks; [`carried`] keeps what dead processes had counted
+//! - [`kept`] and [`kept_window`]: how all of it lives through an upgrade of the supervisor
 
 mod arguments;
 mod carried;
 mod collector;
 mod declaration;
 mod error;
+mod kept;
+mod kept_window;
 mod page;
 mod quantile;
 mod registry;

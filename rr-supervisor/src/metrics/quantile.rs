@@ -9,7 +9,7 @@
 const EXACT: usize = 512;
 
 /// There are never more samples than this after a merge.
-const MOST: usize = 2048;
+pub(super) const MOST: usize = 2048;
 
 /// Errors below this are taken as this.
 const SMALLEST_ERROR: f64 = 0.0001;
@@ -26,18 +26,19 @@ pub(crate) struct Objective {
 /// The numbers seen so far, thinned out.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    samples: Vec<Sample>,
-    count: f64,
+    pub(super) samples: Vec<Sample>,
+    /// The widths of all samples.
+    pub(super) count: f64,
     /// All errors are taken times this; 1 unless the samples became too many.
-    slack: f64,
+    pub(super) slack: f64,
 }
 
 /// A number that stands for `width` numbers up to it, give or take `spread`.
 #[derive(Clone, Copy, Debug)]
-struct Sample {
-    value: f64,
-    width: u32,
-    spread: u32,
+pub(super) struct Sample {
+    pub(super) value: f64,
+    pub(super) width: u32,
+    pub(super) spread: u32,
 }
 
 impl Stream {

@@ -17,11 +17,11 @@ const MOST_COLLECTORS: usize = 10_000;
 /// All declared collectors.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    collectors: HashMap<String, Collector>,
+    pub(super) collectors: HashMap<String, Collector>,
     /// Names on the page, each of one collector.
     exported: HashSet<String>,
     /// Series of all collectors together.
-    together: usize,
+    pub(super) together: usize,
 }
 
 /// What became of a declaration.

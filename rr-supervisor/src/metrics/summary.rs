@@ -10,29 +10,30 @@ use std::time::{Duration, Instant};
 const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Steps in which it slides.
-const STREAMS: usize = 5;
+pub(super) const STREAMS: usize = 5;
 
 /// The time between two steps.
-const STEP: Duration = Duration::from_secs(MAX_AGE.as_secs() / STREAMS as u64);
+pub(super) const STEP: Duration = Duration::from_secs(MAX_AGE.as_secs() / STREAMS as u64);
 
 /// Observations that wait to be sorted into the streams together.
-const PENDING: usize = 500;
+pub(super) const PENDING: usize = 500;
 
 /// A summary.
 #[derive(Debug)]
 pub(super) struct Summary {
     pub(super) sum: f64,
     pub(super) count: u64,
-    window: Window,
+    pub(super) window: Window,
 }
 
+/// The observations of the last ten minutes.
 #[derive(Debug)]
-struct Window {
-    pending: Vec<f64>,
-    streams: [Stream; STREAMS],
+pub(super) struct Window {
+    pub(super) pending: Vec<f64>,
+    pub(super) streams: [Stream; STREAMS],
     /// The oldest stream, and when it ends.
-    head: usize,
-    head_ends: Instant,
+    pub(super) head: usize,
+    pub(super) head_ends: Instant,
 }
 
 impl Summary {

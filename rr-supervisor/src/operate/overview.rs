@@ -19,6 +19,7 @@ use rr_common::{
     COMPATIBLE_VERSION,
     control::v1::{self, HealthRequest, ReadyRequest, plugin_client::PluginClient},
     rpc::{CallError, Codec, decode, encode},
+    telemetry::metrics::Usage,
 };
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
@@ -150,7 +151,8 @@ impl Overview {
             roster,
             residents,
             questions,
-            since: SystemTime::now(),
+            // The process may be older than its program.
+            since: Usage::of(std::process::id()).map_or_else(SystemTime::now, |usage| usage.since()),
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     pub is_single: bool,
     /// What is executed.
     pub program: Program,
+    /// An operator has put it in place of what the configuration means.
+    pub chosen: bool,
     /// The addresses that it serves, as the configuration writes them.
     pub addresses: Vec<Listen>,
     /// Its own settings.
@@ -110,6 +112,7 @@ pub(crate) fn entries(config: &Config) -> Result<Vec<Entry>, Vec<Missing>> {
                 attached: process.attached,
                 is_single: is_single(&name, &process),
                 program,
+                chosen: false,
                 // Those of an attached one are its service manager's.
                 addresses: match process.attached {
                     true => Vec::new(),
@@ -144,6 +147,7 @@ pub(crate) fn on_demand(config: &Config) -> Vec<(&'static str, Result<Entry, Mis
         attached: false,
         is_single: is_single(name, &process),
         program,
+        chosen: false,
         addresses: Vec::new(),
         process,
     });

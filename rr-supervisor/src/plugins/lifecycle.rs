@@ -13,6 +13,8 @@
 //!    └── Stopping ◄── stop ── Up
 //! ```
 
+pub(crate) mod kept;
+
 use rr_common::config::section::Restart;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -66,6 +68,7 @@ pub(crate) enum Actual {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Exit {
     /// By itself.
     Code(i32),
@@ -115,6 +118,8 @@ pub(crate) struct Lifecycle {
     wanted: Wanted,
     actual: Actual,
     ready: Option<Instant>,
+    /// When a process that comes back had become ready.
+    served: Option<Instant>,
     was_ready: bool,
     has_died: bool,
     early: VecDeque<Instant>,
@@ -129,6 +134,7 @@ impl Lifecycle {
             wanted: Wanted::Down,
             actual: Actual::Down,
             ready: None,
+            served: None,
             was_ready: false,
             has_died: false,
             early: VecDeque::new(),
@@ -194,12 +200,17 @@ impl Lifecycle {
         self.was_ready
     }
 
+    /// True while a process is there that has been ready, also when it has yet to come back to us.
+    pub(crate) fn has_served(&self) -> bool {
+        self.is_alive() && self.ready.or(self.served).is_some()
+    }
+
     /// True while a process is there.
     pub(crate) fn is_alive(&self) -> bool {
         matches!(self.actual, Actual::Up { .. } | Actual::Stopping { .. })
     }
 
-    /// True once any process of this plugin has died.
+    /// True once any process of this plugin has died unasked.
     pub(crate) fn has_died(&self) -> bool {
         self.has_died
     }
@@ -207,7 +218,7 @@ impl Lifecycle {
     /// Whether a death now, that nobody asked for, would be one before it was of any use.
     pub(crate) fn is_early(&self, now: Instant) -> bool {
         let settled = |ready: Instant| now.saturating_duration_since(ready) >= SETTLED;
-        !matches!(self.actual, Actual::Stopping { .. }) && !self.ready.is_some_and(settled)
+        !matches!(self.actual, Actual::Stopping { .. }) && !self.ready.or(self.served).is_some_and(settled)
     }
 
     fn start(&mut self, now: Instant) -> Option<Action> {
@@ -233,7 +244,7 @@ impl Lifecycle {
 
     fn readied(&mut self, now: Instant) -> Option<Action> {
         if matches!(self.actual, Actual::Up { .. }) && self.ready.is_none() {
-            self.ready = Some(now);
+            self.ready = self.served.or(Some(now));
             self.was_ready = true;
         }
         None
@@ -244,8 +255,8 @@ impl Lifecycle {
             return None;
         }
         let early = self.is_early(now);
-        self.ready = None;
-        self.has_died = true;
+        (self.ready, self.served) = (None, None);
+        self.has_died |= !matches!(self.actual, Actual::Stopping { .. });
         if self.wanted == Wanted::Down {
             self.actual = Actual::Down;
             return None;

@@ -1,5 +1,6 @@
 //! Starting a plugin's process: its program, environment, user and descriptors.
 
+use super::catalog;
 use crate::{cgroup::CgroupError, place::Place};
 use command_fds::{CommandFdExt, FdMapping};
 use nix::{
@@ -10,6 +11,7 @@ use rr_common::{
     config::{CommandLine, section::PluginProcess},
     worker::unsafe_exec,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     fmt, io,
     os::{fd::OwnedFd, unix::process::CommandExt},
@@ -21,7 +23,7 @@ use std::{
 const FIRST_FD: i32 = 3;
 
 /// What is executed for a plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Program {
     command: Vec<String>,
 }
@@ -85,6 +87,12 @@ impl Program {
         Self {
             command: vec![path.display().to_string()],
         }
+    }
+
+    /// Whether it is a path where a program is.
+    pub(crate) fn is_there(&self) -> bool {
+        let file = self.command.first().map(Path::new);
+        file.is_some_and(|file| file.is_absolute() && catalog::is_executable(file))
     }
 
     /// A configured command.

@@ -186,6 +186,7 @@ impl Doing<'_> {
                 && before.program == entry.program
             {
                 entry.program = present.entry.program.clone();
+                entry.chosen = present.entry.chosen;
             }
             Next {
                 patience: serve::patience(&self.wanted.tree, &entry),

@@ -195,6 +195,7 @@ mod tests {
             keeps_state: false,
             attached: false,
             is_single: false,
+            chosen: false,
             program: Program::binary(Path::new("/bin/true")),
             addresses: Vec::new(),
             process: PluginProcess::default(),

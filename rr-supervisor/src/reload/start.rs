@@ -102,6 +102,7 @@ impl Reload {
             place: Place::clone(&self.current.place),
             exported: self.source.exported.clone(),
         };
+        self.watcher.gate().pack(baggage)?;
         baggage.put(ROOM, &kept)
     }
 

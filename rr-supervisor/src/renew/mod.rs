@@ -11,9 +11,12 @@
 pub(crate) mod baggage;
 pub(crate) mod check;
 mod execute;
+mod lines;
 mod task;
+pub(crate) mod words;
 
 pub(crate) use execute::{Origin, block_signals, execute, unblock_signals};
+pub(crate) use lines::Lines;
 pub(crate) use task::{Due, Renewal};
 
 use baggage::Descriptor;
@@ -49,6 +52,8 @@ pub(crate) struct Kept {
     pub door: Option<Descriptor>,
     /// The files shall be read when the next program is up.
     pub reload: bool,
+    /// What came there last.
+    pub lines: Vec<lines::LastLines>,
 }
 
 /// Somebody wants the supervisor's program to be replaced.

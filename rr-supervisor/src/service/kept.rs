@@ -234,7 +234,7 @@ impl KeptOutput {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let pipe = baggage.descriptor(self.pipe).ok_or_else(missing)?;
         let begun = baggage.bytes(self.begun).ok_or_else(missing)?;
-        Output::resume(pipe, begun, self.logger)
+        Output::resume(pipe, begun, self.logger, None)
     }
 }
 

@@ -54,8 +54,8 @@ impl Output {
     ///
     /// # Errors
     /// It is no pipe.
-    pub(super) fn resume(pipe: OwnedFd, begun: &[u8], logger: String) -> io::Result<Self> {
-        let output = Self::new(pipe::Receiver::from_owned_fd(pipe)?, logger, None);
+    pub(crate) fn resume(pipe: OwnedFd, begun: &[u8], logger: String, tail: Option<Tail>) -> io::Result<Self> {
+        let output = Self::new(pipe::Receiver::from_owned_fd(pipe)?, logger, tail);
         output.rest().begun.extend_from_slice(begun);
         Ok(output)
     }
@@ -64,7 +64,7 @@ impl Output {
     ///
     /// # Errors
     /// No descriptors left.
-    pub(super) fn to_resume(&self) -> io::Result<(OwnedFd, Vec<u8>)> {
+    pub(crate) fn to_resume(&self) -> io::Result<(OwnedFd, Vec<u8>)> {
         let rest = self.rest();
         Ok((rest.pipe.as_fd().try_clone_to_owned()?, rest.begun.to_vec()))
     }
@@ -204,11 +204,11 @@ mod tests {
     #[tokio::test]
     async fn who_takes_it_over_reads_whole_lines() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let first = Output::resume(reader.into(), b"the first ", "service".into()).unwrap();
+        let first = Output::resume(reader.into(), b"the first ", "service".into(), None).unwrap();
         let (pipe, begun) = first.to_resume().unwrap();
         drop(first);
         let tail = Tail::default();
-        let mut second = Output::resume(pipe, &begun, "service".into()).unwrap();
+        let mut second = Output::resume(pipe, &begun, "service".into(), None).unwrap();
         second.tail = Some(tail.clone());
         writer.write_all(b"line\nand the rest").unwrap();
         drop(writer);

@@ -4,7 +4,8 @@
 //! - [`tree`]: the kernel tells of changes; [`looks`]: where it does not, the files are looked at each `reload.interval`
 //! - [`burst`]: when what is done about changes
 //! - [`watcher`]: the watch of this server, which a reload may replace
-//! - [`renewal`]: the plugins are told; [`gate`]: what requests wait for until they know
+//! - [`renewal`]: the plugins are told; [`gate`]: what requests wait for until they know, also when the supervisor becomes another program
+//!   meanwhile ([`kept`])
 //!
 //! A thread of its own does the waiting and the looking; it touches neither the main loop nor the RPC port. The plugins are asked on
 //! the RPC thread. The promise is that a request made after a save is not served by code from before it; where the files are looked at,
@@ -12,6 +13,7 @@
 
 mod burst;
 mod gate;
+mod kept;
 mod looks;
 mod renewal;
 mod rules;
@@ -74,6 +76,8 @@ pub(crate) struct Prepared {
     eyes: Eyes,
     interval: Duration,
     base: PathBuf,
+    /// There may have been changes before of which nobody has told the plugins.
+    untold: bool,
 }
 
 /// How changes are seen.
@@ -122,6 +126,8 @@ pub(crate) fn prepare(wish: Wish, gate: &Gate) -> Result<Prepared, WatchError> {
         }
     }
     let eyes = Eyes::open(&subjects, poll, interval, gate);
+    // What the kernel has told the program before us is lost, if nobody asks it any more.
+    let untold = matches!(eyes, Eyes::Looks(_)) && gate.forget_left();
     let (what, how) = match &eyes {
         Eyes::Tree(tree, _) => (format!("{} directories", tree.len()), "inotify".to_owned()),
         Eyes::Looks(looks) => (format!("{} files", looks.len()), format!("a look each {interval:?}")),
@@ -137,6 +143,7 @@ pub(crate) fn prepare(wish: Wish, gate: &Gate) -> Result<Prepared, WatchError> {
         eyes,
         interval,
         base,
+        untold,
     })
 }
 
@@ -157,7 +164,11 @@ impl Eyes {
             );
             return looks();
         }
-        let tree = Tree::open(subjects).and_then(|tree| {
+        let tree = Tree::open(subjects).or_else(|error| match gate.make_room() {
+            true => Tree::open(subjects),
+            false => Err(error),
+        });
+        let tree = tree.and_then(|tree| {
             let hold = Hold::new(gate)?;
             Ok((tree, hold))
         });
@@ -181,11 +192,16 @@ impl Prepared {
     ///
     /// # Errors
     /// The system has no thread or descriptor left.
-    pub(crate) fn start(self, roster: RosterWatch, residents: Residents, handle: Handle) -> Result<Watch, WatchError> {
+    pub(crate) fn start(
+        mut self,
+        roster: RosterWatch,
+        residents: Residents,
+        handle: Handle,
+    ) -> Result<Watch, WatchError> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let end = Arc::new(EventFd::from_flags(flags).map_err(io::Error::from)?);
         if let Eyes::Tree(tree, hold) = &self.eyes {
-            hold.begin(tree.fd())?;
+            self.untold |= hold.begin(tree.fd())?;
         }
         let ended = Arc::clone(&end);
         let mut renewals = Renewals::new(roster, residents, handle);
@@ -199,7 +215,12 @@ impl Prepared {
     }
 
     fn run(mut self, end: &EventFd, renewals: &mut Renewals) {
-        let mut bursts: Vec<Option<Burst>> = self.subjects.iter().map(|_| None).collect();
+        if self.untold {
+            // Before that they cannot be told. What changes meanwhile is not read, and keeps the gate closed.
+            renewals.wait_for_return();
+        }
+        let unknown = || self.untold.then(|| Burst::begin(PathBuf::new(), Instant::now()));
+        let mut bursts: Vec<Option<Burst>> = self.subjects.iter().map(|_| unknown()).collect();
         let mut next_look = Instant::now() + self.interval;
         loop {
             let now = Instant::now();
@@ -216,7 +237,7 @@ impl Prepared {
             }
             if let Eyes::Tree(_, hold) = &self.eyes {
                 // What is not told yet belongs to a burst of which no new worker has started.
-                hold.open();
+                hold.open(bursts.iter().any(Option::is_some));
             }
             let due = bursts.iter().flatten().map(Burst::due).min();
             let wake = match &self.eyes {

@@ -1,7 +1,7 @@
 //! The plugins are told that their workers' code has changed, and the developer what came of it.
 
 use crate::{
-    fleet::{RosterWatch, State},
+    fleet::{Member, RosterWatch, State},
     operate::{AskError, QUICK, Residents, SLOW, ask, within},
 };
 use rr_common::control::v1::{ResetRequest, plugin_client::PluginClient};
@@ -15,6 +15,9 @@ use tonic::transport::Channel;
 
 /// How long a plugin may be on its way that is not there when files change.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long plugins may take to come back to another program of the supervisor.
+const RETURN: Duration = Duration::from_secs(10);
 
 /// How long the watch waits for plugins to be told.
 const TOLD: Duration = Duration::from_secs(1);
@@ -50,6 +53,19 @@ impl Renewals {
             handle,
             asked: HashMap::new(),
         }
+    }
+
+    /// Waits until the plugins that a program before us in this process has left are back.
+    pub(super) fn wait_for_return(&self) {
+        let (tells, told) = mpsc::sync_channel(1);
+        let mut roster = self.roster.clone();
+        self.handle.spawn(async move {
+            let _ = roster
+                .wait_for(|roster| !roster.members.iter().any(is_on_its_way))
+                .await;
+            let _ = tells.try_send(());
+        });
+        let _ = told.recv_timeout(RETURN);
     }
 
     /// None of these plugins' workers takes a further request; new ones start after `hold`, unless this comes again. Returns when the
@@ -97,6 +113,11 @@ impl Renewals {
             }
         }
     }
+}
+
+/// Whether it has a process that is not ready for us.
+fn is_on_its_way(member: &Member) -> bool {
+    member.pid.is_some() && matches!(member.state, State::Starting | State::Restarting)
 }
 
 fn tell(name: &str, changed: &str, outcome: Outcome) {

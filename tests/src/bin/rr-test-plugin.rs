@@ -130,6 +130,10 @@ impl Plugin for TestPlugin {
     async fn call(&self, method: &str, codec: Codec, body: bytes::Bytes) -> Result<bytes::Bytes, CallError> {
         match method {
             "Echo" => Ok(body),
+            "Print" => {
+                println!("{}", String::from_utf8_lossy(&body));
+                Ok(bytes::Bytes::new())
+            }
             "Stat" => Ok(bytes_of(&env::var("TEST_STAT").unwrap()).into()),
             "Pid" => encode(codec, &std::process::id()),
             "Wait" => {

@@ -5,7 +5,10 @@
 
 use super::{Families, Family, Kind};
 use nix::sys::resource::{Resource, getrlimit};
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// The kernel shows times to processes in hundredths of a second on every Linux architecture.
 const TICKS: f64 = 100.0;
@@ -51,6 +54,12 @@ impl Usage {
             descriptors: fs::read_dir(format!("/proc/{pid}/fd")).map_or(0.0, |all| all.count() as f64),
             started: boot_time() + since_boot,
         })
+    }
+
+    /// Its start; not later than now, should the clock have been set back since.
+    pub fn since(&self) -> SystemTime {
+        let since = UNIX_EPOCH + Duration::try_from_secs_f64(self.started).unwrap_or_default();
+        since.min(SystemTime::now())
     }
 
     /// What two processes use together; the start is the first one's.
@@ -144,7 +153,6 @@ fn extended(table: &str, name: &str) -> f64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
 
     #[test]
     fn our_own_process_is_seen() {
@@ -154,6 +162,7 @@ mod tests {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let age = now.as_secs_f64() - usage.started;
         assert!((-5.0..86400.0).contains(&age), "{age}");
+        assert!(usage.since().elapsed().is_ok());
         assert_eq!(Usage::of(u32::MAX), None);
     }
 
