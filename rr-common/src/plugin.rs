@@ -28,11 +28,19 @@ use crate::{
     listen::{self, Listeners},
     pool::Pool,
     rpc::{CallError, Codec},
+    telemetry::stderr,
 };
 use bytes::Bytes;
 pub use pause::PauseError;
 use serde::de::DeserializeOwned;
-use std::{fs::File, future::Future, process::ExitCode, sync::Arc, time::Instant};
+use std::{
+    fs::File,
+    future::Future,
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+    time::Instant,
+};
 use tokio::runtime::Handle;
 
 /// What a plugin is given at its start.
@@ -169,8 +177,11 @@ pub fn run<P: Plugin>() -> ExitCode {
 }
 
 /// The one readable text on stderr that a failed start leaves.
-#[allow(clippy::print_stderr)]
 fn complain(plugin: &str, text: &str) -> ExitCode {
-    eprintln!("rr-{plugin}: {text}");
+    let text = format!("rr-{plugin}: {text}\n");
+    if io::stderr().write_all(text.as_bytes()).is_err() {
+        // Read by a supervisor that is gone.
+        let _ = stderr::write(text.as_bytes());
+    }
     ExitCode::FAILURE
 }

@@ -40,6 +40,8 @@ pub struct Inherited {
     pub plugin: Option<String>,
     /// The socket for log lines: `RR_LOG_FD`.
     pub log: Option<OwnedFd>,
+    /// The user's stderr, where our own is read by the supervisor: `RR_STDERR_FD`.
+    pub stderr: Option<OwnedFd>,
     /// The memory file that outlives this process: `RR_STATE_FD`.
     pub state: Option<OwnedFd>,
     /// The file in which one process hands over to the next: `RR_HANDOVER_FD`.
@@ -68,10 +70,12 @@ pub fn inherit() -> Inherited {
     let predecessor = number(SELF_FD);
     let watch = number("RR_WATCH_FD");
     let handover = number("RR_HANDOVER_FD").filter(|fd| ![log, state, predecessor, watch].contains(&Some(*fd)));
+    let stderr = number("RR_STDERR_FD").filter(|fd| ![log, state, predecessor, watch, handover].contains(&Some(*fd)));
     let other = |fd: &RawFd| *fd >= FIRST + count;
     Inherited {
         sockets: (FIRST..FIRST + count).filter_map(own).collect(),
         log: log.filter(other).and_then(own),
+        stderr: stderr.filter(other).and_then(own),
         state: state.filter(other).filter(|fd| Some(*fd) != log).and_then(own),
         handover: handover.filter(other).and_then(own),
         predecessor: predecessor

@@ -49,6 +49,9 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     };
     let socket = dir.join(format!("{name}.{}.sock", process::id()));
 
+    if let Some(users) = inherited.stderr {
+        telemetry::stderr::hand_on(users);
+    }
     if let Some(watch) = inherited.watch {
         pool::gate::install(watch);
     }
@@ -153,6 +156,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
         Err(StartError(reason)) => {
             // The supervisor shows the reason; only when it is gone it is ours to show.
             if link.started(Some(reason.clone())).await.is_err() {
+                telemetry::stderr::take_back();
                 return Err(StartError(reason));
             }
             ExitCode::FAILURE
@@ -213,6 +217,7 @@ impl Allegiance {
                     continue;
                 }
             }
+            telemetry::stderr::take_back();
             let patience = self.patience;
             tracing::warn!(target: "control", "the supervisor is gone; serving on for {patience:?}");
             let Some((next, stream)) = self.find_successor().await else {

@@ -1,6 +1,6 @@
 //! The `logs` section, resolved: for each logger its level and the style of its lines.
 
-use super::Level;
+use super::{Level, stderr};
 use crate::config::section::{LogChannel, Logs};
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -144,12 +144,12 @@ fn on_terminal(outputs: &[String]) -> bool {
         return false;
     }
     let terminal = |output: &String| match output.as_str() {
-        "stderr" => std::io::stderr().is_terminal(),
+        "stderr" => stderr::is_terminal(),
         "stdout" => std::io::stdout().is_terminal(),
         _ => false,
     };
     match outputs {
-        [] => std::io::stderr().is_terminal(),
+        [] => stderr::is_terminal(),
         outputs => outputs.iter().all(terminal),
     }
 }

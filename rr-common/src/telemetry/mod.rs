@@ -15,6 +15,7 @@ pub mod request;
 mod rotate;
 mod send;
 pub mod sink;
+pub mod stderr;
 mod subscriber;
 mod tail;
 mod text;

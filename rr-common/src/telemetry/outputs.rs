@@ -2,6 +2,7 @@
 
 use super::channel::{LogError, family};
 use super::rotate::{Rotated, Rules};
+use super::stderr;
 use crate::config::section::{LogChannel, Logs};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -215,7 +216,7 @@ impl Output {
 impl Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stderr => write_shared(io::stderr().as_fd(), bytes),
+            Self::Stderr => stderr::write(bytes),
             Self::Stdout => write_shared(io::stdout().as_fd(), bytes),
             Self::Plain(path, file) => {
                 if file.as_ref().is_some_and(|file| !is_at(file, path)) {
@@ -250,7 +251,7 @@ impl Target {
 
 /// Writes to a descriptor that others share, any of whom may have made it non-blocking. Past the standard library's
 /// buffer, since a batch is whole lines.
-fn write_shared(to: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_shared(to: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match nix::unistd::write(to, bytes) {
             Ok(written) => bytes = &bytes[written..],

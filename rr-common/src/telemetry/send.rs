@@ -8,12 +8,12 @@
 use super::gather::{Gather, WAIT};
 use super::outputs::Outputs;
 use super::sink::Sink;
-use super::wire;
+use super::{stderr, wire};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -310,7 +310,7 @@ fn attempt(socket: &OwnedFd, datagram: &[u8]) -> Outcome {
 /// The last resort.
 fn to_stderr(datagram: &[u8]) {
     if let Some(parts) = wire::parse(datagram) {
-        let _ = io::stderr().write_all(parts.text);
+        let _ = stderr::write(parts.text);
     }
 }
 

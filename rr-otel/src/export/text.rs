@@ -6,7 +6,7 @@ use crate::{
     span::{Attribute, Kind, Span, Value},
 };
 use jiff::Timestamp;
-use rr_common::COMPATIBLE_VERSION;
+use rr_common::{COMPATIBLE_VERSION, telemetry::stderr};
 use serde::Serialize;
 use serde_json::{Serializer, Value as Json, json, ser::PrettyFormatter};
 use std::{
@@ -28,7 +28,7 @@ impl Out {
         }
         let written = match self {
             Self::Stdout => io::stdout().write_all(&text).and_then(|()| io::stdout().flush()),
-            Self::Stderr => io::stderr().write_all(&text),
+            Self::Stderr => stderr::write(&text),
         };
         written.map_err(Failure::for_good)
     }

@@ -174,7 +174,7 @@ impl Left {
         process.signal(Signal::SIGTERM);
         self.asked.push(pid);
         // A plugin of the user's own hands no socket over: its addresses are free when it has gone.
-        let listens = |entry: &Entry| !entry.process.command.is_empty() && !entry.addresses.is_empty();
+        let listens = |entry: &Entry| entry.is_custom() && !entry.addresses.is_empty();
         if entry.is_some_and(listens) && !process.ends_within(LEAVING) {
             process.signal(Signal::SIGKILL);
             process.ends_within(PATIENCE);

@@ -73,7 +73,7 @@ struct KeptProcess {
     /// Its requests wait while changed files are dealt with.
     #[serde(default)]
     waits: bool,
-    /// What a custom one writes comes there.
+    /// What it writes comes there.
     #[serde(default)]
     output: Option<(Descriptor, Span)>,
 }
@@ -219,7 +219,8 @@ impl Plugin {
         let output = known
             .output
             .and_then(|(pipe, begun)| Some((baggage.descriptor(pipe)?, baggage.bytes(begun)?)));
-        let resume = |(pipe, begun)| Output::resume(&self.entry.name, pipe, begun, process.lines.clone()).ok();
+        let (name, is_custom) = (&self.entry.name, self.entry.is_custom());
+        let resume = |output| Output::resume(name, is_custom, output, process.lines.clone()).ok();
         self.output = output.and_then(resume);
     }
 }

@@ -67,7 +67,7 @@ pub(super) struct Plugin {
     pub(super) handover: Option<OwnedFd>,
     /// It is paused for its next generation.
     pub(super) held: Option<Held>,
-    /// Makes log lines of what a custom plugin writes.
+    /// Makes log lines of what it writes to its stderr, and a custom plugin to its stdout.
     pub(super) output: Option<Output>,
 }
 
@@ -273,9 +273,9 @@ impl Plugin {
     /// As others see it.
     pub(super) fn member(&self) -> Member {
         let process = self.process.as_ref();
-        let mut prefixes = match self.entry.process.command.is_empty() {
-            true => vec![self.entry.name.clone()],
-            false => Vec::new(),
+        let mut prefixes = match self.entry.is_custom() {
+            true => Vec::new(),
+            false => vec![self.entry.name.clone()],
         };
         // Those in the configuration are its own at every moment: calls wait for a process that has not registered yet.
         let told = process.into_iter().flat_map(|process| &process.prefixes);
@@ -319,7 +319,8 @@ impl Plugin {
         let state = memory_file(&mut self.state, name, self.entry.keeps_state).map_err(failed)?;
         let handover = memory_file(&mut self.handover, name, self.entry.is_single).map_err(failed)?;
         let lines = Tail::default();
-        let output = self.open_output(lines.clone()).map_err(failed)?;
+        let is_custom = self.entry.is_custom();
+        let (output, words) = Output::open(name, is_custom, lines.clone()).map_err(failed)?;
         let entry = &self.entry;
         let control_dir: PathBuf = match process::user(&entry.process)? {
             Some(user) => around.control_dir.for_user(&user).map_err(failed)?,
@@ -347,21 +348,13 @@ impl Plugin {
             watch: around.watch.as_ref().map(Gate::copy).transpose().map_err(failed)?,
             handover,
             output,
+            is_custom,
         };
         let mut process = Process::new(spawn.run()?);
         process.lines = lines;
         process.waits = around.watch.is_some();
+        self.output = Some(words);
         Ok(process)
-    }
-
-    /// Where a custom plugin's stdout and stderr go, which know nothing of our log.
-    fn open_output(&mut self, tail: Tail) -> io::Result<Option<OwnedFd>> {
-        if self.entry.process.command.is_empty() {
-            return Ok(None);
-        }
-        let (writer, output) = Output::open(&self.entry.name, tail)?;
-        self.output = Some(output);
-        Ok(Some(writer))
     }
 
     /// Gives its process the configuration, by a stream whose end will tell it that we are gone.

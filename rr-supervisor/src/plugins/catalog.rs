@@ -57,6 +57,13 @@ pub(crate) struct Entry {
     pub process: PluginProcess,
 }
 
+impl Entry {
+    /// Whether it is a plugin of the user's own, which knows nothing of our log.
+    pub(crate) fn is_custom(&self) -> bool {
+        !self.process.command.is_empty()
+    }
+}
+
 /// One address of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {

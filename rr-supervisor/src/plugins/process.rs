@@ -14,7 +14,10 @@ use rr_common::{
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -53,8 +56,10 @@ pub(crate) struct Spawn<'a> {
     pub watch: Option<OwnedFd>,
     /// The file in which it hands over to the process after it, and finds what the one before has.
     pub handover: Option<OwnedFd>,
-    /// Its stdout and stderr, if they are not ours.
-    pub output: Option<OwnedFd>,
+    /// What reads its stderr.
+    pub output: OwnedFd,
+    /// It has no log of its own: its stdout is read too.
+    pub is_custom: bool,
     /// `cgroup.procs` of the control group that limits it.
     pub group: Option<OwnedFd>,
 }
@@ -138,9 +143,10 @@ impl Spawn<'_> {
         if !self.process.dir.is_empty() {
             command.current_dir(&self.process.dir);
         }
-        if let Some(output) = self.output {
-            command.stdout(output.try_clone().map_err(failed)?).stderr(output);
+        if self.is_custom {
+            command.stdout(self.output.try_clone().map_err(failed)?);
         }
+        command.stderr(self.output);
         for (name, value) in &self.process.env {
             command.env(name.to_uppercase(), value);
         }
@@ -153,6 +159,7 @@ impl Spawn<'_> {
             .env_remove("RR_STATE_FD")
             .env_remove("RR_WATCH_FD")
             .env_remove("RR_HANDOVER_FD")
+            .env_remove("RR_STDERR_FD")
             // A server that is itself a service must not find its plugins among what its own services leave behind.
             .env_remove(crate::service::MARK)
             .env_remove("LISTEN_FDS")
@@ -167,6 +174,12 @@ impl Spawn<'_> {
             passed.push(fd);
         };
         number("RR_LOG_FD", self.log);
+        if !self.is_custom {
+            number(
+                "RR_STDERR_FD",
+                io::stderr().as_fd().try_clone_to_owned().map_err(failed)?,
+            );
+        }
         if let Some(state) = self.state {
             number("RR_STATE_FD", state);
         }

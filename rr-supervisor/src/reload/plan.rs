@@ -110,9 +110,9 @@ fn names(side: Side<'_>) -> impl Iterator<Item = &str> {
 /// Whether other files in the working directory make another program of a plugin: those with PHP workers, and custom ones whose command
 /// names a file there.
 fn has_code(entry: &Entry, place: &Place) -> bool {
-    match entry.process.command.is_empty() {
-        true => !WITHOUT_PHP.contains(&entry.name.as_str()),
-        false => place.has_program(&entry.process.command.0),
+    match entry.is_custom() {
+        true => place.has_program(&entry.process.command.0),
+        false => !WITHOUT_PHP.contains(&entry.name.as_str()),
     }
 }
 
@@ -120,7 +120,7 @@ fn has_code(entry: &Entry, place: &Place) -> bool {
 /// `supervisor` what is said about its process, and of `endure` the time that a stop may take.
 fn view(tree: &Value, entry: &Entry, plugins: &BTreeSet<&str>) -> Map<String, Value> {
     let name = entry.name.as_str();
-    let without_php = entry.process.command.is_empty() && WITHOUT_PHP.contains(&name);
+    let without_php = !entry.is_custom() && WITHOUT_PHP.contains(&name);
     let concerns = |section: &str| {
         let connection = CONNECTIONS.iter().find(|(connection, _)| *connection == section);
         match connection {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::place::Place;
 use nix::unistd::Pid;
+use rr_common::telemetry::Level;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::net::unix::pipe;
 
@@ -23,7 +24,7 @@ pub(super) struct Around {
 impl Around {
     /// A process has been started, which leads a group.
     pub(super) fn begun(&mut self, group: Pid, pipe: pipe::Receiver, logger: String) {
-        self.outputs.read(Output::new(pipe, logger, None));
+        self.outputs.read(Output::new(pipe, logger, Level::Info, None));
         self.groups.insert(group);
         if self.guard.as_mut().is_none_or(|guard| guard.watch(group).is_err()) {
             self.post_guard();

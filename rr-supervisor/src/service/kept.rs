@@ -20,6 +20,7 @@ use crate::{
     renew::baggage::{Baggage, Descriptor, Span},
 };
 use nix::unistd::Pid;
+use rr_common::telemetry::Level;
 use serde::{Deserialize, Serialize};
 use std::{
     io,
@@ -234,7 +235,7 @@ impl KeptOutput {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let pipe = baggage.descriptor(self.pipe).ok_or_else(missing)?;
         let begun = baggage.bytes(self.begun).ok_or_else(missing)?;
-        Output::resume(pipe, begun, self.logger, None)
+        Output::resume(pipe, begun, self.logger, Level::Info, None)
     }
 }
 

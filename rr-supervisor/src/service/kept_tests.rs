@@ -100,7 +100,7 @@ async fn a_service_that_does_not_fit_together_begins_anew() {
 async fn the_begin_of_a_line_goes_along_with_its_pipe() {
     let (reader, mut writer) = io::pipe().unwrap();
     let mut before = services(&[]);
-    let output = Output::resume(reader.into(), b"half ", "service.a".into(), None).unwrap();
+    let output = Output::resume(reader.into(), b"half ", "service.a".into(), Level::Info, None).unwrap();
     before.around.outputs.read(output);
     let mut baggage = Baggage::default();
     before.pack(&mut baggage, Instant::now()).unwrap();

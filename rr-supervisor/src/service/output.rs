@@ -1,4 +1,4 @@
-//! What a process writes becomes log lines: each of its lines one of ours, at level info.
+//! What a process writes becomes log lines: each of its lines one of ours.
 
 use bytes::BytesMut;
 use rr_common::telemetry::{Level, Tail, log};
@@ -26,6 +26,7 @@ const REST: Duration = Duration::from_millis(20);
 pub(crate) struct Output {
     /// Of its lines.
     pub(super) logger: String,
+    level: Level,
     /// The last of it stands here too.
     tail: Option<Tail>,
     rest: Mutex<Rest>,
@@ -41,10 +42,11 @@ struct Rest {
 
 impl Output {
     /// All that comes from this pipe.
-    pub(crate) fn new(pipe: pipe::Receiver, logger: String, tail: Option<Tail>) -> Self {
+    pub(crate) fn new(pipe: pipe::Receiver, logger: String, level: Level, tail: Option<Tail>) -> Self {
         let begun = BytesMut::new();
         Self {
             logger,
+            level,
             tail,
             rest: Mutex::new(Rest { pipe, begun }),
         }
@@ -54,8 +56,14 @@ impl Output {
     ///
     /// # Errors
     /// It is no pipe.
-    pub(crate) fn resume(pipe: OwnedFd, begun: &[u8], logger: String, tail: Option<Tail>) -> io::Result<Self> {
-        let output = Self::new(pipe::Receiver::from_owned_fd(pipe)?, logger, tail);
+    pub(crate) fn resume(
+        pipe: OwnedFd,
+        begun: &[u8],
+        logger: String,
+        level: Level,
+        tail: Option<Tail>,
+    ) -> io::Result<Self> {
+        let output = Self::new(pipe::Receiver::from_owned_fd(pipe)?, logger, level, tail);
         output.rest().begun.extend_from_slice(begun);
         Ok(output)
     }
@@ -102,7 +110,7 @@ impl Output {
                     tail.push(b"\n");
                 }
                 let text = String::from_utf8_lossy(line);
-                if let Some(line) = log::line(&self.logger, Level::Info, &text) {
+                if let Some(line) = log::line(&self.logger, self.level, &text) {
                     line.send();
                 }
             }
@@ -204,11 +212,11 @@ mod tests {
     #[tokio::test]
     async fn who_takes_it_over_reads_whole_lines() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let first = Output::resume(reader.into(), b"the first ", "service".into(), None).unwrap();
+        let first = Output::resume(reader.into(), b"the first ", "service".into(), Level::Info, None).unwrap();
         let (pipe, begun) = first.to_resume().unwrap();
         drop(first);
         let tail = Tail::default();
-        let mut second = Output::resume(pipe, &begun, "service".into(), None).unwrap();
+        let mut second = Output::resume(pipe, &begun, "service".into(), Level::Info, None).unwrap();
         second.tail = Some(tail.clone());
         writer.write_all(b"line\nand the rest").unwrap();
         drop(writer);
