@@ -4,6 +4,7 @@
  * A worker that calls other plugins over one connection, made at its start and never again: as the public PHP package behaves.
  *
  *   /hello   "hello", without any call
+ *   /store   stores 256 KB more; "stored", or the error
  *   /call    calls rr-kv and a plugin `jobs`; {"pid": …, "kv": error or null, "jobs": …, "lost": whether the connection broke}
  */
 
@@ -28,6 +29,11 @@ $call = static function (string $method, string $body, Codec $codec) use ($rpc, 
 HttpWorker::fromEnvironment()->serve(static function (Request $request) use ($call): Response {
     if ($request->path() === '/hello') {
         return Response::text('hello');
+    }
+    if ($request->path() === '/store') {
+        static $stored = 0;
+        $item = Proto::bytes(1, \getmypid() . '.' . ++$stored) . Proto::bytes(2, \str_repeat('x', 256 * 1024));
+        return Response::text($call('kv.Set', Proto::bytes(1, 'memory') . Proto::bytes(2, $item), Codec::Proto) ?? 'stored');
     }
     $told = ['pid' => \getmypid(), 'kv' => null, 'jobs' => null, 'lost' => false];
     try {
