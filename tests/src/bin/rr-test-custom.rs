@@ -9,7 +9,8 @@
 //! - `stranger`: it registers under the name of another plugin
 //!
 //! `TEST_PREFIXES` names the prefixes that it registers, `TEST_CHILD` a file for the pid of a process that it leaves behind in a
-//! session of its own. RPC methods: `Pid`; `Wait`, which is answered when somebody calls `Open`; `Ask`, which calls the method in its argument `[method, argument]` through the supervisor; `Env`,
+//! session of its own. RPC methods: `Pid`; `Wait`, which is answered when somebody calls `Open`; `Panic`, which the main thread does then;
+//! `Ask`, which calls the method in its argument `[method, argument]` through the supervisor; `Env`,
 //! the value of a variable; `Sockets`, the number of listening sockets that it was given.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // Its stdout is what is tested.
 
@@ -31,6 +32,7 @@ use tonic::{Request, Response, Status, async_trait, transport::Channel};
 struct Custom {
     supervisor: SupervisorClient<Channel>,
     stop: watch::Sender<bool>,
+    panic: watch::Sender<bool>,
     hang: bool,
     /// Waiting calls end when it is told.
     opened: Notify,
@@ -81,6 +83,10 @@ impl plugin_server::Plugin for Custom {
             }
             "Open" => {
                 self.opened.notify_waiters();
+                "true".to_owned()
+            }
+            "Panic" => {
+                self.panic.send_replace(true);
                 "true".to_owned()
             }
             "Env" => {
@@ -172,12 +178,14 @@ async fn main() {
     let dir = PathBuf::from(variable("RR_CONTROL_DIR"));
     let socket = dir.join(format!("{name}.{}.sock", std::process::id()));
     let (stop, mut stopping) = watch::channel(false);
+    let (panic, mut panicking) = watch::channel(false);
     if mode == "rubbish" {
         talk_rubbish(&socket);
     } else {
         let custom = Custom {
             supervisor: supervisor.clone(),
             stop,
+            panic,
             hang: mode == "hang",
             opened: Notify::new(),
         };
@@ -238,6 +246,7 @@ async fn main() {
                 }
                 std::future::pending::<()>().await;
             }
+            Ok(_) = panicking.wait_for(|asked| *asked) => panic!("as it was asked to"),
             _ = terminate.recv() => if mode != "hang" { break },
             message = configs.message() => if !matches!(message, Ok(Some(_))) { break },
         }

@@ -1,5 +1,5 @@
 //! A plugin without PHP, for tests of the supervisor: it stands in for any plugin (`supervisor.plugins.NAME.binary`), and for
-//! `rr-http` it answers every request with its pid. RPC methods:
+//! `rr-http` it answers every request with its pid, but for `/panic`, on which it does. RPC methods:
 //!
 //! - `Echo`: gives its argument back
 //! - `Pid`: the process id as JSON
@@ -7,6 +7,8 @@
 //! - `Big`: as many bytes as the argument (JSON, a number) says
 //! - `Fail`: an error with the argument as its text
 //! - `Panic`, `Die`: what they say
+//! - `PanicInTask`, `PanicOnMain`: the same in a task of its own, on the frame thread or the main one
+//! - `PanicTwice`: a panic, and another on the way out of it, which ends the process
 //! - `List`, `Pause`, `Resume`, `Destroy`, `Stat`: those of `jobs`, with the pipelines `p1` and `p2`
 //!
 //! Variables (`supervisor.plugins.http.env`) make it misbehave:
@@ -41,13 +43,24 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    runtime::Handle,
     sync::Notify,
     time::sleep,
 };
 
-#[derive(Default)]
 struct TestPlugin {
     opened: Notify,
+    /// The main thread's runtime.
+    main: Handle,
+}
+
+/// Panics when it is dropped.
+struct Grudge;
+
+impl Drop for Grudge {
+    fn drop(&mut self) {
+        panic!("and once more");
+    }
 }
 
 impl Plugin for TestPlugin {
@@ -89,7 +102,10 @@ impl Plugin for TestPlugin {
                 .map_err(|e| StartError(e.to_string()))?;
             context.runtimes[0].spawn(serve(listener));
         }
-        Ok(Self::default())
+        Ok(Self {
+            opened: Notify::new(),
+            main: Handle::current(),
+        })
     }
 
     fn pools(&self) -> Vec<(&str, &Pool)> {
@@ -153,6 +169,18 @@ impl Plugin for TestPlugin {
             "Pause" | "Resume" => Ok(bytes::Bytes::new()),
             "Destroy" => Ok(body),
             "Panic" => panic!("as it was asked to"),
+            "PanicInTask" => {
+                tokio::spawn(async { panic!("as it was asked to") });
+                Ok(body)
+            }
+            "PanicOnMain" => {
+                self.main.spawn(async { panic!("as it was asked to") });
+                Ok(body)
+            }
+            "PanicTwice" => {
+                let _grudge = Grudge;
+                panic!("as it was asked to")
+            }
             "Die" => die(9),
             _ => Err(CallError::NoMethod),
         }
@@ -195,6 +223,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
             _ => return,
         }
     }
+    assert!(!request.starts_with(b"GET /panic "), "as it was asked to");
     let pid = std::process::id().to_string();
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
