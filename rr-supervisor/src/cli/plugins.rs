@@ -69,11 +69,11 @@ fn state(process: &Process) -> Cell {
 }
 
 fn health(process: &Process) -> Cell {
-    match (process.state.as_str(), process.health.as_str()) {
-        ("running", "") if process.ready => Cell::coloured("ok", Colour::Green),
-        ("running", "") => Cell::coloured("busy", Colour::Yellow),
-        ("running", text) => Cell::coloured(text, Colour::Red),
-        _ => Cell::from("-"),
+    match process.health.as_str() {
+        _ if !process.serves() => Cell::from("-"),
+        "" if process.ready => Cell::coloured("ok", Colour::Green),
+        "" => Cell::coloured("busy", Colour::Yellow),
+        text => Cell::coloured(text, Colour::Red),
     }
 }
 
@@ -87,7 +87,7 @@ fn deaths(processes: &[Process]) -> String {
         };
         for (place, death) in troubles(&process.deaths).iter().enumerate() {
             text += &format!("{}\n", ends::sentence(death));
-            if place == 0 && process.state != "running" {
+            if place == 0 && !process.serves() {
                 text += &ends::words(death);
             }
         }

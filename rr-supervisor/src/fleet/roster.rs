@@ -91,6 +91,21 @@ impl State {
     }
 }
 
+impl Member {
+    /// It serves, and another process is to take its place.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.upgrading && self.state == State::Running
+    }
+
+    /// Where in its life it is, as people read it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.is_upgrading() {
+            true => "upgrading",
+            false => self.state.text(),
+        }
+    }
+}
+
 /// Sees each new picture.
 pub(crate) type RosterWatch = tokio::sync::watch::Receiver<Arc<Roster>>;
 

@@ -166,20 +166,12 @@ struct Series(Families);
 impl Series {
     fn life(&mut self, member: &Member, cpu: f64) {
         let up = f64::from(u8::from(member.state == State::Running));
-        let state = match member.state {
-            State::Down => "down",
-            State::Starting => "starting",
-            State::Running => "running",
-            State::Restarting => "restarting",
-            State::Stopping => "stopping",
-            State::Failed => "failed",
-        };
         self.add("up", Kind::Gauge, "Whether the plugin is ready", member, up);
         self.labelled(
             "state",
             Kind::Gauge,
             "State of the plugin, in the label; always 1",
-            &[("plugin", &member.name), ("state", state)],
+            &[("plugin", &member.name), ("state", member.word())],
             1.0,
         );
         let restarts = member.restarts as f64;

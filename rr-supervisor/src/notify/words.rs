@@ -8,10 +8,12 @@ pub(super) fn of(roster: &Roster) -> String {
     // One that waits for its first call is neither good nor bad news.
     let told = members.filter(|member| !(member.on_demand && member.state == State::Down));
     let states: Vec<_> = told.map(|member| (member.name.as_str(), member.state)).collect();
-    words(&states, roster.stopping)
+    let upgrading = roster.members.iter().filter(|member| member.is_upgrading());
+    let upgrading: Vec<_> = upgrading.map(|member| member.name.as_str()).collect();
+    words(&states, &upgrading, roster.stopping)
 }
 
-fn words(states: &[(&str, State)], stopping: bool) -> String {
+fn words(states: &[(&str, State)], upgrading: &[&str], stopping: bool) -> String {
     let names = |wanted: &dyn Fn(State) -> bool| -> Vec<&str> {
         let found = states.iter().filter(|(_, state)| wanted(*state));
         found.map(|(name, _)| *name).collect()
@@ -28,6 +30,9 @@ fn words(states: &[(&str, State)], stopping: bool) -> String {
         [] => "No plugin serves".to_owned(),
         serving => format!("Serving: {}", serving.join(", ")),
     };
+    if !upgrading.is_empty() {
+        words.push_str(&format!("; upgrading: {}", upgrading.join(", ")));
+    }
     for state in [
         State::Starting,
         State::Restarting,
@@ -50,15 +55,17 @@ mod tests {
     #[test]
     fn what_serves_comes_first_then_what_does_not() {
         let states = [("kv", State::Running), ("http", State::Running)];
-        assert_eq!(words(&states, false), "Serving: kv, http");
+        assert_eq!(words(&states, &[], false), "Serving: kv, http");
+        assert_eq!(words(&states, &["http"], false), "Serving: kv, http; upgrading: http");
         let states = [("kv", State::Failed), ("http", State::Restarting)];
-        assert_eq!(words(&states, false), "No plugin serves; restarting: http; failed: kv");
+        let told = "No plugin serves; restarting: http; failed: kv";
+        assert_eq!(words(&states, &[], false), told);
     }
 
     #[test]
     fn a_stop_shows_who_is_left() {
         let states = [("kv", State::Running), ("http", State::Down)];
-        assert_eq!(words(&states, true), "Stopping; not down yet: kv");
-        assert_eq!(words(&states[1..], true), "Stopping");
+        assert_eq!(words(&states, &[], true), "Stopping; not down yet: kv");
+        assert_eq!(words(&states[1..], &[], true), "Stopping");
     }
 }

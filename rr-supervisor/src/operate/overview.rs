@@ -107,6 +107,13 @@ pub(crate) struct Process {
     pub worker_deaths: Vec<Death>,
 }
 
+impl Process {
+    /// Whether it is there for calls and requests.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self.state.as_str(), "running" | "upgrading")
+    }
+}
+
 /// Memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
@@ -293,10 +300,7 @@ async fn look(member: &Member, past: &Past) -> Seen {
     let pid = member.pid.and_then(|pid| u32::try_from(pid.as_raw()).ok());
     seen.process = Process {
         name: name.clone(),
-        state: match member.upgrading && member.state == State::Running {
-            true => "upgrading".into(),
-            false => member.state.text().into(),
-        },
+        state: member.word().into(),
         pid,
         version: member.version.clone(),
         uptime_seconds: member.since.and_then(age),

@@ -96,11 +96,11 @@ fn plugin(process: &Process, selected: bool) -> Line<'static> {
         "down" if process.on_demand => "on demand",
         other => other,
     };
-    let health = match (process.state.as_str(), process.health.as_str()) {
-        ("running", "") if process.ready => "ok",
-        ("running", "") => "busy",
-        ("running", text) => text,
-        _ => "-",
+    let health = match process.health.as_str() {
+        _ if !process.serves() => "-",
+        "" if process.ready => "ok",
+        "" => "busy",
+        text => text,
     };
     let text = plugin_row([
         plain(&process.name),
