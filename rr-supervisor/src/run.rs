@@ -290,6 +290,7 @@ impl Run {
     fn remember(&self) {
         self.memory.change(|facts| {
             facts.starts = self.fleet.starts();
+            facts.deaths = self.fleet.deaths();
             facts.services = self.services.created();
         });
         self.memory.save();

@@ -255,7 +255,7 @@ pub(crate) async fn serve(
     let mut fleet = Fleet::new(entries, &json, &place, &section.restart, grace, surroundings, fail_fast);
     let sections = loaded.config.service.as_ref();
     let asked = left.asked.clone();
-    fleet.adopt(left, &memory.facts().starts, Instant::now());
+    fleet.adopt(left, &memory.facts(), Instant::now());
     fleet.recall(&mut baggage, &lines, &asked, Instant::now());
     fleet.let_sleep();
     let (mut services, rpc) = Services::new(sections.unwrap_or(&BTreeMap::new()), fail_fast)?;

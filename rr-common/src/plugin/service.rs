@@ -231,6 +231,11 @@ pub(super) async fn metrics<P: Plugin>(slot: &Slot<P>) -> Result<String, Absent>
         if !pools.is_empty() {
             let workers: Vec<_> = pools.iter().flat_map(|(_, pool)| pool.workers()).collect();
             series.workers(P::NAME, &workers);
+            let deaths: Vec<_> = pools
+                .iter()
+                .map(|(name, pool)| (*name, pool.deaths_by_cause()))
+                .collect();
+            series.worker_deaths(P::NAME, &deaths);
         }
         plugin.metrics() + &series.finish()
     });

@@ -1,7 +1,10 @@
-//! Why workers died or were replaced: the last of them, for whoever asks later.
+//! Why workers died or were replaced: how many for which reason, and the last of them, for whoever asks later.
 
 use super::state::Reason;
-use std::{collections::VecDeque, time::SystemTime};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::SystemTime,
+};
 
 /// Deaths that are remembered.
 const LAST: usize = 64;
@@ -9,7 +12,7 @@ const LAST: usize = 64;
 const LONGEST: usize = 1024;
 
 /// Why a worker is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// It did not get ready.
     Start,
@@ -38,6 +41,22 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All there are.
+    const ALL: [Self; 12] = [
+        Self::Start,
+        Self::Crash,
+        Self::ExecTtl,
+        Self::MaxJobs,
+        Self::Ttl,
+        Self::IdleTtl,
+        Self::Memory,
+        Self::Reset,
+        Self::Asked,
+        Self::Fewer,
+        Self::Debug,
+        Self::Stop,
+    ];
+
     /// In one word, as the contract has it.
     pub fn text(self) -> &'static str {
         match self {
@@ -103,27 +122,46 @@ pub struct WorkerDeath {
     pub execs: u64,
 }
 
-/// The last ones of a pool.
-#[derive(Debug, Default)]
-pub(super) struct Deaths(VecDeque<WorkerDeath>);
+/// Those of a pool.
+#[derive(Debug)]
+pub(super) struct Deaths {
+    last: VecDeque<WorkerDeath>,
+    counts: BTreeMap<Cause, u64>,
+}
+
+impl Default for Deaths {
+    fn default() -> Self {
+        Self {
+            last: VecDeque::new(),
+            // A count that is there from the start is seen to grow with the first death.
+            counts: Cause::ALL.map(|cause| (cause, 0)).into(),
+        }
+    }
+}
 
 impl Deaths {
-    /// Remembers one; the oldest goes.
+    /// Counts and remembers one; the oldest is forgotten.
     pub(super) fn push(&mut self, mut death: WorkerDeath) {
+        *self.counts.entry(death.cause).or_default() += 1;
         if !death.cause.is_trouble() {
             death.words.clear();
         }
         death.words = end(&death.words).to_owned();
         death.request.truncate(death.request.floor_char_boundary(LONGEST));
-        if self.0.len() == LAST {
-            self.0.pop_front();
+        if self.last.len() == LAST {
+            self.last.pop_front();
         }
-        self.0.push_back(death);
+        self.last.push_back(death);
     }
 
     /// All that are remembered, oldest first.
     pub(super) fn all(&self) -> Vec<WorkerDeath> {
-        self.0.iter().cloned().collect()
+        self.last.iter().cloned().collect()
+    }
+
+    /// How many there were, for every cause.
+    pub(super) fn counts(&self) -> BTreeMap<Cause, u64> {
+        self.counts.clone()
     }
 }
 
@@ -161,6 +199,10 @@ mod tests {
         for pid in 0..200 {
             deaths.push(death(pid, Cause::Crash, &long));
         }
+        // All are counted.
+        let counts = deaths.counts();
+        assert_eq!((counts[&Cause::Crash], counts[&Cause::Ttl]), (200, 0));
+        assert_eq!(counts.len(), Cause::ALL.len());
         let all = deaths.all();
         assert_eq!(
             (all.len(), all[0].pid, all[LAST - 1].pid),

@@ -56,6 +56,7 @@ use rules::{MOST_WORKERS, Rules};
 use shared::{Job, Shared};
 use state::{Core, Refused, Submitted};
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
@@ -203,6 +204,11 @@ impl Pool {
     /// The workers that died or were replaced last, oldest first.
     pub fn deaths(&self) -> Vec<WorkerDeath> {
         self.shared.deaths()
+    }
+
+    /// How many workers are no more, for every cause.
+    pub fn deaths_by_cause(&self) -> BTreeMap<Cause, u64> {
+        self.shared.deaths_by_cause()
     }
 
     fn look(&self, requests: bool) -> Vec<WorkerInfo> {

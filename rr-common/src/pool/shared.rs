@@ -3,7 +3,7 @@
 
 use super::{
     Answer, ExecError,
-    deaths::{Deaths, WorkerDeath},
+    deaths::{Cause, Deaths, WorkerDeath},
     queue::Request,
     state::{Core, Effect, Id, Member, Reason, Why},
 };
@@ -16,6 +16,7 @@ use crate::{
     },
 };
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},
 };
@@ -143,6 +144,11 @@ impl Shared {
     /// Those that are remembered, oldest first.
     pub(super) fn deaths(&self) -> Vec<WorkerDeath> {
         self.deaths.lock().unwrap_or_else(PoisonError::into_inner).all()
+    }
+
+    /// All that there were, by cause.
+    pub(super) fn deaths_by_cause(&self) -> BTreeMap<Cause, u64> {
+        self.deaths.lock().unwrap_or_else(PoisonError::into_inner).counts()
     }
 
     /// Decides something, and carries out what follows from it after the lock is free.

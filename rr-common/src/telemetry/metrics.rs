@@ -13,7 +13,8 @@ pub use number::Number;
 pub use parse::ParseError;
 pub use process::Usage;
 
-use crate::pool::WorkerInfo;
+use crate::pool::{Cause, WorkerInfo};
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -227,6 +228,17 @@ impl Exposition {
         }
     }
 
+    /// How many workers of each of a plugin's pools are no more, by cause. Ours alone.
+    pub fn worker_deaths(&mut self, plugin: &str, pools: &[(&str, BTreeMap<Cause, u64>)]) {
+        let name = format!("rr_{plugin}_worker_deaths_total");
+        self.family(&name, Kind::Counter, "Workers that died or were replaced, by cause");
+        for (pool, counts) in pools {
+            for (cause, count) in counts {
+                self.sample(&[("cause", cause.text()), ("pool", pool)], count);
+            }
+        }
+    }
+
     /// The text.
     pub fn finish(self) -> String {
         self.text
@@ -295,6 +307,21 @@ mod tests {
         let mut other = Exposition::default();
         other.workers("centrifuge", &[]);
         assert!(other.finish().contains("\nrr_centrifugo_total_workers 0\n"));
+    }
+
+    #[test]
+    fn deaths_are_counted_by_cause_and_pool() {
+        let mut text = Exposition::default();
+        let slow = [(Cause::Crash, 2), (Cause::ExecTtl, 0)].into();
+        text.worker_deaths("http", &[("http", [(Cause::Crash, 1)].into()), ("slow", slow)]);
+        let text = text.finish();
+        let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "rr_http_worker_deaths_total{cause=\"crash\",pool=\"http\"} 1",
+            "rr_http_worker_deaths_total{cause=\"crash\",pool=\"slow\"} 2",
+            "rr_http_worker_deaths_total{cause=\"exec_ttl\",pool=\"slow\"} 0",
+        ];
+        assert_eq!(samples, expected);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What the next supervisor must know and no plugin can tell it: metrics that the application has declared, services that it has
-//! made, how often plugins were restarted. Kept in a file of the control directory, which is written anew after each change.
+//! made, how often plugins were restarted, and why. Kept in a file of the control directory, which is written anew after each change.
 //!
 //! The values of metrics are not in it: they die with a killed supervisor, like those of any process.
 
@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     version: u32,
     /// Processes that were started, by plugin.
     pub starts: BTreeMap<String, u64>,
+    /// Processes that have ended, by plugin and cause.
+    pub deaths: BTreeMap<String, BTreeMap<String, u64>>,
     /// Metrics that were declared by calls.
     pub metrics: Vec<Declaration>,
     /// Services that were made by calls.
@@ -171,6 +173,7 @@ mod tests {
         Facts {
             version: VERSION,
             starts: [("http".to_owned(), 3)].into(),
+            deaths: [("http".to_owned(), [("crash".to_owned(), 2)].into())].into(),
             metrics,
             services: vec![Spec::sample()],
         }

@@ -6,7 +6,7 @@ use super::{
     plugin::{Adopted, Process},
 };
 use crate::{
-    adopt::{Found, Left},
+    adopt::{Found, Left, memory::Facts},
     plugins::{
         foreign::Foreign,
         lifecycle::{Actual, Event, Exit},
@@ -74,9 +74,10 @@ impl Fleet {
     }
 
     /// The plugins of a supervisor before us are ours from now on, and so is what they have kept.
-    pub(crate) fn adopt(&mut self, left: Left, starts: &BTreeMap<String, u64>, now: Instant) {
+    pub(crate) fn adopt(&mut self, left: Left, facts: &Facts, now: Instant) {
+        self.history.go_on(&facts.deaths);
         for plugin in &mut self.plugins {
-            plugin.starts = starts.get(&plugin.entry.name).copied().unwrap_or_default();
+            plugin.starts = facts.starts.get(&plugin.entry.name).copied().unwrap_or_default();
         }
         for (name, state) in left.states {
             if let Some(index) = self.plugins.iter().position(|plugin| plugin.entry.name == name) {
@@ -220,6 +221,11 @@ impl Fleet {
     /// An output stands still.
     pub(crate) fn hold_log(&self) -> io::Result<(Vec<Input>, SyncSender<()>)> {
         self.around.log.hold()
+    }
+
+    /// How many processes of each plugin have ended, by cause.
+    pub(crate) fn deaths(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        self.history.kept()
     }
 
     /// How many processes of each plugin have been started.

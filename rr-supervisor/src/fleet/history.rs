@@ -1,11 +1,12 @@
-//! How the plugins' processes ended: the last ends of each plugin, over all its generations, and of what was left behind.
+//! How the plugins' processes ended: the last ends of each plugin, over all its generations, how many there were for which reason, and
+//! the last ends of what was left behind.
 
 use crate::plugins::lifecycle::Exit;
 use nix::unistd::Pid;
 use rr_common::{oom::Verdict, telemetry::Tail};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -15,8 +16,11 @@ const LAST: usize = 16;
 /// Ends of processes that others had started.
 const LAST_ORPHANS: usize = 64;
 
+/// Ends by cause.
+pub(crate) type Counts = BTreeMap<Cause, u64>;
+
 /// Why a plugin's process is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cause {
     /// It ended by itself, or somebody killed it.
@@ -32,6 +36,9 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// All there are.
+    const ALL: [Self; 5] = [Self::Crash, Self::Start, Self::Upgrade, Self::Reload, Self::Stop];
+
     /// In one word.
     pub(crate) fn text(self) -> &'static str {
         match self {
@@ -94,22 +101,30 @@ pub(crate) struct Orphan {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     ends: HashMap<String, VecDeque<Arc<End>>>,
+    counts: BTreeMap<String, Counts>,
     orphans: VecDeque<Orphan>,
 }
 
 impl History {
     /// Remembers the end of a plugin's process.
     pub(super) fn ended(&mut self, plugin: &str, end: End) {
+        let counts = self.counts.entry(plugin.to_owned()).or_default();
+        *counts.entry(end.cause).or_default() += 1;
+        self.recall(plugin, end);
+    }
+
+    /// The same of one that has been counted.
+    pub(super) fn recall(&mut self, plugin: &str, end: End) {
         push(self.ends.entry(plugin.to_owned()).or_default(), Arc::new(end), LAST);
     }
 
     /// Remembers the end of an orphan.
     pub(super) fn buried(&mut self, pid: Pid, exit: Exit) {
         let at = SystemTime::now();
-        self.remember(Orphan { pid, at, exit });
+        self.recall_orphan(Orphan { pid, at, exit });
     }
 
-    pub(super) fn remember(&mut self, orphan: Orphan) {
+    pub(super) fn recall_orphan(&mut self, orphan: Orphan) {
         push(&mut self.orphans, orphan, LAST_ORPHANS);
     }
 
@@ -122,6 +137,37 @@ impl History {
     pub(super) fn of(&self, plugin: &str) -> Vec<Arc<End>> {
         let ends = self.ends.get(plugin).into_iter().flatten();
         ends.cloned().collect()
+    }
+
+    /// How many processes of a plugin have ended, for every cause: a count that is there from the start is seen to grow with the first.
+    pub(super) fn counts(&self, plugin: &str) -> Counts {
+        let known = self.counts.get(plugin);
+        let of = |cause| known.and_then(|counts| counts.get(&cause)).copied().unwrap_or_default();
+        Cause::ALL.map(|cause| (cause, of(cause))).into()
+    }
+
+    /// The counts in words, for the next supervisor.
+    pub(super) fn kept(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let words = |counts: &Counts| {
+            let words = counts.iter().map(|(cause, count)| (cause.text().to_owned(), *count));
+            words.collect()
+        };
+        self.counts
+            .iter()
+            .map(|(plugin, counts)| (plugin.clone(), words(counts)))
+            .collect()
+    }
+
+    /// Goes on counting where a supervisor before has ended. Words that are none of ours are passed over.
+    pub(super) fn go_on(&mut self, kept: &BTreeMap<String, BTreeMap<String, u64>>) {
+        for (plugin, words) in kept {
+            let known = |(word, count): (&String, &u64)| {
+                let cause = Cause::ALL.into_iter().find(|cause| cause.text() == word)?;
+                Some((cause, *count))
+            };
+            self.counts
+                .insert(plugin.clone(), words.iter().filter_map(known).collect());
+        }
     }
 
     /// The last orphans, oldest first.
@@ -166,5 +212,16 @@ mod tests {
         assert_eq!(ends[0].exit_text(), "SIGKILL (perhaps out of memory)");
         assert_eq!(ends[0].lasted(), Duration::from_secs(5));
         assert!(history.of("kv").is_empty());
+        // All are counted, also by the next supervisor.
+        let mut kept = history.kept();
+        let other = [("of another program".to_owned(), 7)];
+        kept.entry("http".into()).or_default().extend(other);
+        let mut next = History::default();
+        next.go_on(&kept);
+        for history in [history, next] {
+            let counts = history.counts("http");
+            assert_eq!((counts[&Cause::Crash], counts[&Cause::Stop]), (100, 0));
+            assert_eq!(history.counts("kv").values().sum::<u64>(), 0);
+        }
     }
 }

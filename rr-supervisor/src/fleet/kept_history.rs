@@ -78,12 +78,12 @@ impl KeptHistory {
     pub(super) fn unpack(self, history: &mut History, past: &Past, baggage: &Baggage) {
         for (plugin, ends) in self.ends {
             for kept in ends {
-                history.ended(&plugin, kept.end(baggage));
+                history.recall(&plugin, kept.end(baggage));
             }
         }
         for KeptOrphan { pid, at, exit } in self.orphans {
             let pid = Pid::from_raw(pid);
-            history.remember(Orphan { pid, at, exit });
+            history.recall_orphan(Orphan { pid, at, exit });
         }
         for (plugin, death) in self.workers {
             let death = baggage.bytes(death).and_then(|bytes| WorkerDeath::decode(bytes).ok());
@@ -148,7 +148,7 @@ mod tests {
                 let plugin = if number % 3 == 0 { "http" } else { "kv" };
                 for (history, past) in [&mut old, &mut new] {
                     match kind {
-                        0 => history.remember(Orphan { pid: Pid::from_raw(number.into()), at, exit }),
+                        0 => history.recall_orphan(Orphan { pid: Pid::from_raw(number.into()), at, exit }),
                         1 => past.remember(plugin, std::iter::once(WorkerDeath { pid: number.into(), ..WorkerDeath::default() })),
                         _ => history.ended(plugin, End {
                             pid: (number > 9).then(|| Pid::from_raw(number.into())),

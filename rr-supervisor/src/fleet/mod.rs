@@ -34,7 +34,7 @@ pub(crate) use change::Change;
 use gone::Gone;
 pub(crate) use handover::Handover;
 use history::History;
-pub(crate) use history::{Cause, End, Orphan};
+pub(crate) use history::{Cause, Counts, End, Orphan};
 use nix::unistd::Pid;
 pub(crate) use past::Past;
 use plugin::{Plugin, Standing};
@@ -149,6 +149,7 @@ impl Fleet {
                     .filter(|plugin| plugin.is_serving())
                     .map(|plugin| Member {
                         deaths: self.history.of(&plugin.entry.name),
+                        counts: self.history.counts(&plugin.entry.name),
                         upgrading: self.coming(&plugin.entry.name).is_some(),
                         ..plugin.member()
                     })

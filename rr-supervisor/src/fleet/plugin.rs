@@ -1,7 +1,7 @@
 //! One plugin of the fleet: its life, and what we know of its running process.
 
 use super::{
-    Calls, Cause, Member, State, Surroundings,
+    Calls, Cause, Counts, Member, State, Surroundings,
     handover::{Held, Takeover},
     replace::Told,
 };
@@ -298,6 +298,7 @@ impl Plugin {
             channel: process.and_then(|process| process.channel.clone()),
             calls: process.and_then(|process| process.calls.clone()),
             deaths: Vec::new(),
+            counts: Counts::new(),
         }
     }
 

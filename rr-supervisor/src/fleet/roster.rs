@@ -1,6 +1,6 @@
 //! The plugins as others see them: the RPC port, the endpoints, the command line. A new picture after each change.
 
-use super::{End, Orphan, Past};
+use super::{Counts, End, Orphan, Past};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
@@ -48,6 +48,8 @@ pub(crate) struct Member {
     pub calls: Option<Calls>,
     /// Its last deaths, oldest first.
     pub deaths: Vec<Arc<End>>,
+    /// All of them, by cause.
+    pub counts: Counts,
 }
 
 /// Where a plugin takes calls as frames.

@@ -182,6 +182,15 @@ impl Series {
             member,
             restarts,
         );
+        for (cause, count) in &member.counts {
+            self.labelled(
+                "deaths_total",
+                Kind::Counter,
+                "Processes of the plugin that have ended, by cause",
+                &[("cause", cause.text()), ("plugin", &member.name)],
+                *count as f64,
+            );
+        }
         self.add(
             "cpu_seconds_total",
             Kind::Counter,

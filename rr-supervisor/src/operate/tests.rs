@@ -3,7 +3,7 @@
 
 use super::{Informer, Overview, Reply, Resetter, Resident, Residents, Worker};
 use crate::{
-    fleet::{Member, Roster, RosterWatch, State},
+    fleet::{Counts, Member, Roster, RosterWatch, State},
     gateway::Local,
     messages::jobs::{Stat, Stats},
     notify::Notify,
@@ -168,6 +168,7 @@ fn absent(name: &str, state: State) -> Member {
         channel: None,
         calls: None,
         deaths: Vec::new(),
+        counts: Counts::new(),
     }
 }
 
