@@ -237,6 +237,7 @@ pub(crate) async fn serve(
     let surroundings = Surroundings {
         groups: Groups::new(&loaded.config.supervisor.cgroup),
         watch: watch.as_ref().is_some_and(watch::Prepared::holds).then(|| gate.clone()),
+        repair: options.watch,
         sockets: sockets.clone(),
         ledger: None,
         past: Past::default(),

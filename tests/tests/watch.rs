@@ -10,16 +10,22 @@ use std::process::Command;
 
 /// A project whose worker answers what `src/app.php` returns; with the verb and flags that start its server.
 fn project(arguments: &[&str], settings: Value) -> Server {
+    let server = launch("return 'first';", arguments, settings);
+    server.wait_ready();
+    server
+}
+
+/// The same with this code in `src/app.php`; waits for nothing.
+fn launch(code: &str, arguments: &[&str], settings: Value) -> Server {
     let room = Room::new();
     let mut over = rr_tests::project::write(&room);
+    save(&room, "src/app.php", code);
     rr_tests::server::merge(&mut over, settings);
     let port = free_port();
     let config = room.write(".rr.yaml", http_config(port, over).to_string());
     let mut command = Command::new(bin::server());
     command.args(arguments).arg("-c").arg(config);
-    let server = Server::run(room, port, command);
-    server.wait_ready();
-    server
+    Server::run(room, port, command)
 }
 
 /// Saves it in place.
@@ -79,6 +85,56 @@ fn a_syntax_error_is_shown_and_repaired_at_once() {
     assert_eq!(process::named(server.pid(), "rr-http").len(), 1);
     assert!(!server.log().contains("EventPlugin"), "{}", server.log());
     assert!(server.stop().success());
+}
+
+/// Code that is broken before the server has started is told and waited for, as if it had broken later; also by a plugin that is
+/// restarted meanwhile.
+#[test]
+fn code_that_is_broken_at_the_very_first_start_is_waited_for() {
+    let server = launch("return 'x' oops;", &["up", "--watch"], json!({}));
+    server.wait_ready();
+    server.wait_log("the workers do not start");
+    server.wait_log("server 2025.1.15 is up");
+    let told = |shown: &str| shown.contains("unexpected identifier \"oops\"") && shown.contains("src/app.php");
+    for round in 0..2 {
+        let reply = server.client().get("/");
+        assert_eq!(reply.status, 500);
+        assert!(told(&reply.text()), "{}", reply.text());
+        assert!(told(&server.log()), "{}", server.log());
+        assert!(server.workers().is_empty());
+
+        save(server.room(), "src/app.php", &format!("return 'repaired {round}';"));
+        assert_eq!(answer(&server), format!("repaired {round}"));
+        eventually(SOON, || server.workers().len() == 2);
+        // A later change would overtake this one's line.
+        let line = "src/app.php changed, http: 2 workers renewed in ";
+        eventually(SOON, || server.log().matches(line).count() == round + 1);
+        save(server.room(), "src/app.php", "return 'x' oops;");
+        eventually(SOON, || {
+            server.workers().is_empty() && server.client().get("/").status == 500
+        });
+        let before = server.plugin("rr-http");
+        process::kill_and_wait(before);
+        eventually(SOON, || {
+            let now = process::named(server.pid(), "rr-http");
+            now.first().is_some_and(|pid| *pid != before)
+        });
+    }
+    // It did not come to naught again and again: it has served, without workers.
+    assert!(!server.log().contains("given up"), "{}", server.log());
+    assert!(server.stop().success());
+}
+
+/// Whoever does not watch the project himself hears of it by the end of the server, at once.
+#[test]
+fn elsewhere_broken_code_ends_the_start() {
+    let section = json!({"reload": {"services": {"http": {"dirs": ["src"]}}}});
+    for (verb, settings) in [("up", json!({})), ("serve", json!({})), ("serve", section)] {
+        let server = launch("return 'x' oops;", &[verb], settings);
+        assert_eq!(server.wait_exit(SOON).code(), Some(1), "{verb}");
+        server.wait_log("the plugin http cannot start: ");
+        server.wait_log("unexpected identifier \"oops\"");
+    }
 }
 
 /// New directories are watched with what is in them, also after they were renamed; what the application writes is not.

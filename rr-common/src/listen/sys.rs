@@ -50,6 +50,8 @@ pub struct Inherited {
     pub predecessor: Option<OwnedFd>,
     /// Readable while files have changed and the workers do not know it yet (development): `RR_WATCH_FD`.
     pub watch: Option<OwnedFd>,
+    /// Code that does not start is waited for (development): `RR_REPAIR`.
+    pub repair: bool,
 }
 
 /// Takes what was inherited out of the environment, so that no worker sees it; a second call finds nothing.
@@ -86,6 +88,7 @@ pub fn inherit() -> Inherited {
             .filter(other)
             .filter(|fd| ![log, state].contains(&Some(*fd)))
             .and_then(own),
+        repair: take("RR_REPAIR").is_some(),
         control: take("RR_CONTROL"),
         control_dir: take("RR_CONTROL_DIR"),
         plugin: take("RR_PLUGIN").and_then(|name| name.into_string().ok()),

@@ -55,6 +55,9 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     if let Some(watch) = inherited.watch {
         pool::gate::install(watch);
     }
+    if inherited.repair {
+        pool::repair::wait();
+    }
     let stopper = Arc::new(Stopper::default());
     let mut stop = stopper.listener();
     let slot = Slot::<P>::new(stopper.listener());

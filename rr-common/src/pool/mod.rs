@@ -6,7 +6,7 @@
 //!
 //! - [`state`]: every decision about requests and workers, as plain data; its events in [`exchange`] and [`boot`]
 //! - [`ahead`]: the second frame in a pipe
-//! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close; [`renew`]: new code; [`gate`]: what a request
+//! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close; [`renew`]: new code; [`repair`]: code that does not start the first time; [`gate`]: what a request
 //!   waits for meanwhile
 //! - [`queue`]: the requests that wait; [`rules`]: the numbers of the configuration
 //! - [`shared`]: the lock around the decisions, and what follows from them
@@ -30,6 +30,7 @@ mod plan;
 mod queue;
 mod reader;
 mod renew;
+pub(crate) mod repair;
 mod rules;
 #[cfg(test)]
 mod scenarios;
@@ -106,7 +107,8 @@ impl Pool {
     /// process: workers die with the thread that forked them.
     ///
     /// # Errors
-    /// A setting is wrong, or a worker did not start: then with PHP's own words why not, and all others are stopped.
+    /// A setting is wrong, or a worker did not start: then with PHP's own words why not, and all others are stopped. Where code is
+    /// [waited for](repair) that one is told in the log, and the pool begins without workers.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let rules = Rules::new(&options.pool)?;
         let address: Address = options
@@ -145,6 +147,12 @@ impl Pool {
         match pool.all_serve(0).await {
             Ok(()) => {
                 pool.shared.started.store(true, Ordering::Relaxed);
+                Ok(pool)
+            }
+            Err(error) if repair::is_awaited() => {
+                tracing::error!(target: "server", internal_event_name = "EventWorkerError", error, "the workers do not start; a changed file or the next request tries it again");
+                pool.shared.started.store(true, Ordering::Relaxed);
+                pool.shared.with(Core::await_repair);
                 Ok(pool)
             }
             Err(error) => {

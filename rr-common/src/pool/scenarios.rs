@@ -295,3 +295,27 @@ fn broken_code_fails_requests_at_once_until_it_starts() {
     world.calm_down();
     assert_eq!(world.core.serving, 2);
 }
+
+/// Code that never started: the same from the first request on.
+#[test]
+fn a_pool_that_waits_for_its_first_repair_is_like_one_that_broke_later() {
+    let mut world = World::new(rules());
+    world.step(Step::BootFails(0));
+    world.core.await_repair();
+    while !world.booting.is_empty() {
+        world.step(Step::BootFails(0));
+    }
+    world.step(Step::Time(60_000));
+    assert!(world.booting.is_empty(), "starts without being asked");
+    world.step(Step::Submit);
+    assert_eq!(world.booting.len(), 1);
+    world.step(Step::BootFails(0));
+    assert_eq!(world.ledger.borrow().resolved.get(&0), Some(&"error"));
+    // The save that repairs it brings all workers, before anybody asks.
+    world.step(Step::Renew(0));
+    while !world.booting.is_empty() {
+        world.step(Step::BootSucceeds(0));
+    }
+    world.calm_down();
+    assert_eq!(world.core.serving, 2);
+}

@@ -75,6 +75,8 @@ pub(crate) struct Surroundings {
     pub groups: Groups,
     /// What requests wait for while changed files are dealt with (development), if they do.
     pub watch: Option<Gate>,
+    /// Workers whose code does not start are waited for (`up --watch`).
+    pub repair: bool,
     /// The way back into the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
 }

@@ -347,6 +347,8 @@ impl Plugin {
             log: around.log.socket(lines.clone()).map_err(failed)?,
             state,
             watch: around.watch.as_ref().map(Gate::copy).transpose().map_err(failed)?,
+            // A next generation that does not start must not take a good one's place.
+            repair: around.repair && self.is_serving(),
             handover,
             output,
             is_custom,

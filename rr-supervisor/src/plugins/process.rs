@@ -54,6 +54,8 @@ pub(crate) struct Spawn<'a> {
     pub state: Option<OwnedFd>,
     /// What its requests wait for while changed files are dealt with.
     pub watch: Option<OwnedFd>,
+    /// Code that does not start is waited for.
+    pub repair: bool,
     /// The file in which it hands over to the process after it, and finds what the one before has.
     pub handover: Option<OwnedFd>,
     /// What reads its stderr.
@@ -160,6 +162,7 @@ impl Spawn<'_> {
             .env_remove("RR_WATCH_FD")
             .env_remove("RR_HANDOVER_FD")
             .env_remove("RR_STDERR_FD")
+            .env_remove("RR_REPAIR")
             // A server that is itself a service must not find its plugins among what its own services leave behind.
             .env_remove(crate::service::MARK)
             .env_remove("LISTEN_FDS")
@@ -168,6 +171,9 @@ impl Spawn<'_> {
             .env_remove("WATCHDOG_USEC")
             .env_remove("WATCHDOG_PID")
             .env_remove("FDSTORE");
+        if self.repair {
+            command.env("RR_REPAIR", "1");
+        }
         let mut passed = self.sockets;
         let mut number = |name: &str, fd: OwnedFd| {
             command.env(name, (FIRST_FD as usize + passed.len()).to_string());
