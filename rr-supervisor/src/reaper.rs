@@ -12,7 +12,10 @@ use nix::{
     },
     unistd::{Pid, getpgid, getpgrp, getpid},
 };
-use std::{fs, io};
+use std::{
+    fs, io, thread,
+    time::{Duration, Instant},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Waits for ends.
@@ -87,6 +90,10 @@ pub(crate) const WORKER: &str = "RR_MODE";
 /// The variable that a plugin is given its name by, and that whatever a user's plugin starts inherits.
 pub(crate) const PLUGIN: &str = "RR_PLUGIN";
 
+/// How long a process may be between two programs: microseconds, unless neither it nor we get any time. A bound, because the kernel's
+/// word is all that we have.
+const EXEC: Duration = Duration::from_secs(2);
+
 /// Kills what a dead process left behind: our children with that variable in their environment, of that value (of any, without
 /// one), that are none of the given processes. Says how many there were.
 pub(crate) fn kill_orphans(known: &[Pid], variable: &str, value: Option<&str>) -> usize {
@@ -145,16 +152,25 @@ fn searched_children() -> Vec<Pid> {
 }
 
 fn parent(pid: i32) -> Option<Pid> {
+    field(&stat(pid)?, 4)?.parse().ok().map(Pid::from_raw)
+}
+
+/// The kernel's line about a process, from its third field, the state, on.
+fn stat(pid: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and may hold any of them; after the last one come the state and the parent.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
+    // The name before it stands in parentheses and may hold any of them.
+    stat.rsplit_once(')').map(|(_, fields)| fields.to_owned())
+}
+
+/// A field of that line, by its number in proc(5).
+fn field(stat: &str, number: usize) -> Option<&str> {
+    stat.split_whitespace().nth(number.checked_sub(3)?)
 }
 
 /// A mark is inherited by whatever a process starts, and nothing else that runs below us has it: in a container, PID 1 also inherits
 /// processes that are the user's own business.
 fn is_marked(pid: Pid, variable: &str, value: Option<&str>) -> bool {
-    let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
+    let Some(environ) = environment(pid) else {
         return false;
     };
     let entries = environ.split(|byte| *byte == 0);
@@ -162,33 +178,96 @@ fn is_marked(pid: Pid, variable: &str, value: Option<&str>) -> bool {
     values.any(|found| value.is_none_or(|value| found == value.as_bytes()))
 }
 
+/// What a process was given for an environment; none if it is gone, or not ours to look into.
+///
+/// Between two programs, in the middle of an exec, it seems to have none: the old one's is gone, the next one's is not there yet. That
+/// is where a process is that was started a moment ago, maybe by a plugin that died right after. So none is believed only if the same
+/// program was there before and after the look.
+fn environment(pid: Pid) -> Option<Vec<u8>> {
+    let path = format!("/proc/{pid}/environ");
+    let end = Instant::now() + EXEC;
+    let mut before = program(pid)?;
+    loop {
+        let environ = fs::read(&path).ok()?;
+        let after = program(pid)?;
+        let is_settled = after.is_some() && before == after;
+        if !environ.is_empty() || is_settled || Instant::now() > end {
+            return Some(environ);
+        }
+        before = after;
+        thread::yield_now();
+    }
+}
+
+/// Where in its memory a process has the code and the stack of its program: inner `None` between two programs, outer when it has ended.
+fn program(pid: Pid) -> Option<Option<(String, String)>> {
+    let stat = stat(pid.as_raw())?;
+    let (state, code, stack) = (field(&stat, 3)?, field(&stat, 26)?, field(&stat, 28)?);
+    let there = || (code.to_owned(), stack.to_owned());
+    // The kernel notes the code last.
+    (!matches!(state, "Z" | "X")).then(|| (code != "0").then(there))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::process::{Child, Command};
+
+    /// A child, which does not outlive the test.
+    struct Sleeping(Child);
+
+    impl Sleeping {
+        fn start(command: &mut Command) -> Self {
+            Self(command.arg("1000").spawn().unwrap())
+        }
+
+        fn marked() -> Self {
+            Self::start(Command::new("sleep").env(WORKER, "http"))
+        }
+
+        fn pid(&self) -> Pid {
+            Pid::from_raw(i32::try_from(self.0.id()).unwrap())
+        }
+    }
+
+    impl Drop for Sleeping {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
 
     #[test]
     fn both_ways_find_a_child() {
-        let mut child = Command::new("sleep")
-            .arg("1000")
-            .env("RR_MODE", "http")
-            .spawn()
-            .unwrap();
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let mut child = Sleeping::marked();
+        let pid = child.pid();
         assert!(searched_children().contains(&pid));
         assert!(listed_children().is_none_or(|pids| pids.contains(&pid)));
         assert!(is_child(pid) && !is_child(getpid()) && !is_child(Pid::from_raw(-1)) && !has_child_in(pid));
         assert!(is_marked(pid, WORKER, Some("http")) && is_marked(pid, WORKER, None));
         assert!(!is_marked(pid, WORKER, Some("jobs")) && !is_marked(pid, "RR_MOD", None));
         assert!(is_child(pid) && unburied(pid).is_none());
-        child.kill().unwrap();
+        child.0.kill().unwrap();
         while unburied(pid).is_none() {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         assert_eq!(unburied(pid), Some(Exit::Signal(Signal::SIGKILL as i32)));
-        assert!(is_child(pid));
-        child.wait().unwrap();
+        // Its environment is gone with its memory.
+        assert!(is_child(pid) && !is_marked(pid, WORKER, None));
+        child.0.wait().unwrap();
         assert!(!is_child(pid) && unburied(pid).is_none());
+    }
+
+    /// Right after `spawn` the kernel is still at the exec, and here a second one follows.
+    #[test]
+    fn a_child_that_has_just_been_started_is_known() {
+        for _ in 0..50 {
+            assert!(is_marked(Sleeping::marked().pid(), WORKER, Some("http")));
+            let twice = Sleeping::start(Command::new("sh").env(WORKER, "http").args(["-c", "exec sleep $0"]));
+            assert!(is_marked(twice.pid(), WORKER, Some("http")));
+            let bare = Sleeping::start(Command::new("sleep").env_clear());
+            assert!(!is_marked(bare.pid(), WORKER, None));
+        }
     }
 }
