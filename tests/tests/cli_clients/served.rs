@@ -1,0 +1,89 @@
+//! A server with PHP and its RPC port, and what commands print.
+
+use rr_tests::{Room, Rpc, Server, bin, room::free_port, rpc_place::local};
+use serde_json::{Value, json};
+use std::process::{Command, Output};
+
+/// A server with PHP and its RPC port.
+pub(crate) struct Served {
+    pub(crate) server: Server,
+    pub(crate) rpc: u16,
+}
+
+impl Served {
+    pub(crate) fn start(settings: Value) -> Self {
+        let rpc = free_port();
+        let mut all = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")}});
+        rr_tests::server::merge(&mut all, settings);
+        let server = Server::http(all);
+        Self { server, rpc }
+    }
+
+    /// Runs a command in the server's directory to its end.
+    pub(crate) fn rr(&self, arguments: &[&str]) -> Output {
+        rr(self.server.room(), arguments)
+    }
+
+    pub(crate) fn rpc(&self) -> Rpc {
+        Rpc::tcp(local(self.rpc))
+    }
+}
+
+pub(crate) fn rr(room: &Room, arguments: &[&str]) -> Output {
+    let mut command = Command::new(bin::server());
+    command.args(arguments).current_dir(room.path()).output().unwrap()
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a command that succeeds prints; its stderr is empty.
+#[track_caller]
+pub(crate) fn printed(output: &Output) -> String {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && err.is_empty(), "{out}\n{err}");
+    out
+}
+
+#[track_caller]
+pub(crate) fn parsed(output: &Output) -> Value {
+    let out = printed(output);
+    assert_eq!(out.lines().count(), 1, "{out}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// What a command that fails says: one line.
+#[track_caller]
+pub(crate) fn refused(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    text(&output.stderr).trim_end().to_owned()
+}
+
+/// The cells of the rows of all tables.
+pub(crate) fn cells(drawn: &str) -> Vec<Vec<String>> {
+    let rows = drawn.lines().filter(|line| line.starts_with('│'));
+    let cells = |line: &str| {
+        line.trim_matches('│')
+            .split('│')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    rows.map(cells).collect()
+}
+
+/// The row of that name.
+pub(crate) fn row(rows: &[Vec<String>], name: &str) -> Vec<String> {
+    rows.iter()
+        .find(|row| row[0] == name)
+        .cloned()
+        .unwrap_or_else(|| panic!("no row {name}: {rows:?}"))
+}
+
+pub(crate) fn pids(plugins: &Value) -> Vec<u32> {
+    let workers = plugins["plugins"][0]["workers"].as_array().unwrap();
+    workers
+        .iter()
+        .map(|worker| u32::try_from(worker["pid"].as_u64().unwrap()).unwrap())
+        .collect()
+}
