@@ -294,10 +294,15 @@ fn log_01_without_its_supervisor_a_plugin_writes_to_stderr() {
     let plugin = server.plugin("rr-http");
     server.client().get("/hello?before");
     wait_file(&server, "rr.log", |text| text.contains("/hello?before"));
+    // The supervisor reads what the plugin writes past its log.
+    let stderr = |pid: u32| std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+    let users = stderr(server.pid());
+    assert_ne!(stderr(plugin), users);
     process::signal(server.pid(), Signal::SIGKILL);
     server.wait_exit(SOON);
     server.client().get("/hello?after");
     server.wait_log("/hello?after");
+    assert!(holds_within(SOON, || stderr(plugin) == users), "{}", server.log());
     process::signal(plugin, Signal::SIGTERM);
     assert!(holds_within(SOON, || !process::alive(plugin)), "{}", server.log());
 }
