@@ -4,6 +4,7 @@
 use rr_tests::{
     Room, Server, bin, eventually,
     load::Load,
+    operator::{rr, succeeded, upgrade_self},
     process,
     room::free_port,
     server::{http_config, php},
@@ -14,7 +15,6 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// Clients of each kind.
@@ -42,11 +42,7 @@ fn launch(room: Room, program: &Path) -> Server {
 
 /// What `rr why kv` tells, as JSON.
 fn why(server: &Server) -> Value {
-    let mut command = Command::new(bin::server());
-    let file = server.room().file(".rr.yaml");
-    let output = command.args(["why", "kv", "--json", "-c"]).arg(file).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_str(&succeeded(server, &rr(server, &["why", "kv", "--json"]))).unwrap()
 }
 
 fn deaths(server: &Server) -> Vec<Value> {
@@ -93,6 +89,8 @@ fn kv_that_gets_no_more_memory_costs_http_nothing() {
     let room = Room::new();
     let program = limited(&room, &format!("ulimit -v {ADDRESS_SPACE}"));
     let server = launch(room, &program);
+    // The next program of the supervisor reads on what its plugins have to say.
+    upgrade_self(&server);
     for death in grow_until_it_dies(&server) {
         assert_eq!(death["exit"], "SIGABRT", "{death}");
         let lines = death["lines"].as_str().unwrap();

@@ -35,6 +35,9 @@ use std::{
 use tokio::{sync::watch, time::sleep};
 use tonic::{Streaming, transport::Server};
 
+/// A supervisor that is away for so long is told to be gone.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// The wait between two looks for the next supervisor.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -220,9 +223,6 @@ impl Allegiance {
                     continue;
                 }
             }
-            telemetry::stderr::take_back();
-            let patience = self.patience;
-            tracing::warn!(target: "control", "the supervisor is gone; serving on for {patience:?}");
             let Some((next, stream)) = self.find_successor().await else {
                 return;
             };
@@ -234,8 +234,12 @@ impl Allegiance {
 
     /// Registers anew as soon as anybody accepts it.
     async fn find_successor(&mut self) -> Option<(Link, Streaming<WatchConfigResponse>)> {
-        let mut until = Instant::now() + self.patience;
+        let gone = Instant::now();
+        let mut until = gone + self.patience;
+        let mut is_told = false;
         loop {
+            // Its descriptors may be closed a moment later.
+            telemetry::stderr::take_back();
             self.registration.started = *self.started.borrow();
             if let Ok(mut link) = Link::open(&self.control, self.registration.clone()).await
                 && let Ok((config, changes)) = link.watch_config().await
@@ -245,6 +249,11 @@ impl Allegiance {
                 return Some((link, changes));
             }
             let now = Instant::now();
+            // One that becomes another program is back before that.
+            if now - gone >= MOMENT && !std::mem::replace(&mut is_told, true) {
+                let patience = self.patience;
+                tracing::warn!(target: "control", "the supervisor is gone; serving on for {patience:?}");
+            }
             if *self.coming.borrow() > 0 {
                 until = now + self.patience;
             } else if now >= until {
