@@ -5,10 +5,12 @@
 
 mod address;
 mod bind;
+mod provenance;
 mod sys;
 
 pub use address::{Address, AddressError, Endpoint};
 pub use bind::{bind, own_anew};
+pub use provenance::Provenance;
 pub use sys::{Inherited, SELF_FD, export, inherit};
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt::Ipv6V6Only};
@@ -330,6 +332,33 @@ mod tests {
         assert!(listeners.held().contains(&(address, true)), "it is ours from now on");
         listeners.close_unclaimed();
         assert_eq!(listeners.copies().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_socket_that_is_handed_over_is_found_by_the_address_it_was_asked_for() {
+        let old = Listeners::new(vec![bind(&"127.0.0.3:0".parse().unwrap()).unwrap()]);
+        let fixed = bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let fixed_address = local_address(&fixed).unwrap().to_string();
+        drop(fixed);
+        old.take(&fixed_address).unwrap();
+        let any = port(&old.take("127.0.0.1:0").unwrap());
+        let gone = port(&old.take("127.0.0.2:0").unwrap());
+        let new = Listeners::default();
+        new.take_over(old.hand_over().unwrap());
+        assert_eq!(
+            port(&new.take("127.0.0.1:0").unwrap()),
+            any,
+            "not the first one on that host"
+        );
+        new.take(&fixed_address).unwrap();
+        new.close_unclaimed();
+        assert!(!new.holds("127.0.0.2:0"), "{gone} is let go");
+        assert_eq!(
+            new.drop_untaken().len(),
+            1,
+            "what was passed from outside is treated as before"
+        );
+        assert_eq!(new.held().len(), 2);
     }
 
     #[test]

@@ -33,7 +33,7 @@ use rr_common::{
         section::{Logs, StartPolicy},
     },
     control::{Access, Door},
-    listen::Inherited,
+    listen::{Inherited, Provenance},
     shutdown::Signals,
     telemetry::LogError,
 };
@@ -157,8 +157,9 @@ pub(crate) async fn serve(
     renew::count_on(kept.renewals);
     let (logs, lines) = kept.unpack_logs(&mut baggage);
     log.take_over(logs);
-    let listeners = kept.listeners.iter().copied();
-    let listeners: Vec<OwnedFd> = listeners.filter_map(|one| baggage.descriptor(one)).collect();
+    let listeners = kept.listeners.into_iter();
+    let listeners = listeners.filter_map(|(provenance, one)| Some((provenance, baggage.descriptor(one)?)));
+    let listeners: Vec<(Provenance, OwnedFd)> = listeners.collect();
     let place = Arc::new(place);
     let gate = Gate::unpack(&mut baggage).map_or_else(Gate::new, Ok)?;
     let warn = |text| tracing::warn!(target: "watch", "{text}");
@@ -179,7 +180,7 @@ pub(crate) async fn serve(
         gate.forget_left();
     }
     let sockets = Sockets::new(options.inherited.sockets);
-    sockets.inherit(listeners);
+    sockets.take_over(listeners);
     let before = Arrival {
         log: &log,
         lock: kept.lock.and_then(|lock| baggage.descriptor(lock)),

@@ -2,7 +2,7 @@
 //! while a plugin restarts.
 
 use crate::plugins::catalog::Listen;
-use rr_common::listen::{Address, Listener, Listeners};
+use rr_common::listen::{Address, Listener, Listeners, Provenance};
 use std::{io, os::fd::OwnedFd, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -106,15 +106,20 @@ impl Sockets {
         both.into_iter().chain([address.to_owned()]).collect()
     }
 
-    /// Copies of all sockets, with the addresses where they listen in fact.
+    /// Copies of all sockets for the next program of this process, and where they come from.
     ///
     /// # Errors
     /// No free descriptor.
-    pub(crate) fn copies(&self) -> io::Result<Vec<(Address, OwnedFd)>> {
-        self.listeners.copies()
+    pub(crate) fn hand_over(&self) -> io::Result<Vec<(Provenance, OwnedFd)>> {
+        self.listeners.hand_over()
     }
 
-    /// Holds the sockets of a supervisor before us as well.
+    /// Holds the sockets of this process's program before us as well.
+    pub(crate) fn take_over(&self, sockets: Vec<(Provenance, OwnedFd)>) {
+        self.listeners.take_over(sockets);
+    }
+
+    /// Holds the sockets of a dead supervisor's plugins as well.
     pub(crate) fn inherit(&self, sockets: Vec<OwnedFd>) {
         self.listeners.inherit(sockets);
     }

@@ -210,8 +210,10 @@ impl Fleet {
         kept.pack_logs(logs, &lines, baggage);
         self.pack_plugins(baggage, Instant::now())?;
         kept.lock = Some(baggage.add(self.around.control_dir.lock()?));
-        let sockets = self.around.sockets.copies()?.into_iter();
-        kept.listeners = sockets.map(|(_, socket)| baggage.add(socket)).collect();
+        let sockets = self.around.sockets.hand_over()?.into_iter();
+        kept.listeners = sockets
+            .map(|(provenance, socket)| (provenance, baggage.add(socket)))
+            .collect();
         Ok(())
     }
 

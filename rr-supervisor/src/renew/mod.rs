@@ -20,6 +20,7 @@ pub(crate) use lines::Lines;
 pub(crate) use task::{Due, Renewal};
 
 use baggage::Descriptor;
+use rr_common::listen::Provenance;
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
@@ -45,7 +46,7 @@ pub(crate) struct Kept {
     /// The lock of the control directory.
     pub lock: Option<Descriptor>,
     /// Listening sockets.
-    pub listeners: Vec<Descriptor>,
+    pub listeners: Vec<(Provenance, Descriptor)>,
     /// Our ends of the plugins' sockets for log lines.
     pub logs: Vec<Descriptor>,
     /// The RPC socket of the control directory.
