@@ -10,7 +10,10 @@ use crate::{
     endpoint::{self, Asked, Limits, Page},
     operate::{Overview, Process},
 };
-use rr_common::listen::Listeners;
+use rr_common::{
+    config::{self, Loaded, ShowOptions},
+    listen::Listeners,
+};
 use serde::Serialize;
 use serde_json::json;
 use std::{fmt::Write, io, net::SocketAddr, sync::Arc};
@@ -43,7 +46,7 @@ shows the same from outside, and costs nothing while it is not used:
 const JSON: &str = "application/json";
 
 /// The address of this process.
-pub(crate) fn address() -> String {
+fn address() -> String {
     std::env::var(VARIABLE).unwrap_or_else(|_| ADDRESS.to_owned())
 }
 
@@ -55,11 +58,23 @@ struct Debug {
     config: String,
 }
 
+/// Opens them on that runtime. A server that was asked for them runs without them too, if the port is taken.
+pub(crate) fn open(loaded: &Loaded, overview: Overview, runtime: &Handle) {
+    let shown = ShowOptions {
+        origin: true,
+        secrets: false,
+    };
+    match serve(runtime, &address(), overview, config::show(loaded, shown)) {
+        Ok(address) => tracing::info!(target: "supervisor", "debug endpoints at http://{address}/debug/pprof/"),
+        Err(error) => tracing::error!(target: "supervisor", "no debug endpoints: {error}"),
+    }
+}
+
 /// Serves them on that runtime; returns where. The configuration is a text that hides its secrets.
 ///
 /// # Errors
 /// The port is taken.
-pub(crate) fn serve(runtime: &Handle, address: &str, overview: Overview, config: String) -> io::Result<SocketAddr> {
+fn serve(runtime: &Handle, address: &str, overview: Overview, config: String) -> io::Result<SocketAddr> {
     let listener = Listeners::default().take(address)?;
     let bound = listener.address()?.to_string();
     let debug = Arc::new(Debug {

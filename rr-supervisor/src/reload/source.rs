@@ -5,7 +5,7 @@ use crate::{
     control_dir::{self, Signature},
     endpoints,
     place::Place,
-    plugins::catalog::{self, Entry},
+    plugins::catalog::Entry,
     serve,
     watch::Wish,
 };
@@ -76,10 +76,7 @@ impl Source {
 
     /// What a configuration asks for, looked at from its own directory.
     pub(super) fn wanted(&self, mut loaded: Loaded, directory: PathBuf) -> Result<Wanted, String> {
-        let entries = catalog::entries(&loaded.config).map_err(|missing| {
-            let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();
-            texts.join("\n")
-        })?;
+        let entries = serve::entries(&loaded.config).map_err(|error| error.to_string())?;
         if entries.is_empty() && !serve::serves_by_itself(&loaded.config) {
             return Err("the configuration names no plugin (such as a section http)".into());
         }
