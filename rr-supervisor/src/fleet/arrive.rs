@@ -3,7 +3,7 @@
 
 use super::{
     Fleet,
-    plugin::{Adopted, Process},
+    running::{Adopted, Process},
 };
 use crate::{
     adopt::{Found, Left, memory::Facts},

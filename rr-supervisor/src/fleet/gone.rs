@@ -1,9 +1,6 @@
 //! A process of a plugin that is no more, and what is to be remembered of it.
 
-use super::{
-    Cause, End,
-    plugin::{Plugin, Process},
-};
+use super::{Cause, End, plugin::Plugin, running::Process};
 use crate::plugins::lifecycle::{Actual, Exit};
 use nix::sys::signal::Signal;
 use rr_common::oom;

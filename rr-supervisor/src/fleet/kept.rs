@@ -5,12 +5,7 @@
 //! a child of ours that nobody has buried: it is taken for alive, and its death is seen by the loop like any other. If it has ended in
 //! order it has gone with the program before us: that is what a plugin does that cannot be adopted.
 
-use super::{
-    Calls, Cause, Fleet,
-    arrive::RETURN,
-    kept_history::KeptHistory,
-    plugin::{Plugin, Process},
-};
+use super::{Calls, Cause, Fleet, arrive::RETURN, kept_history::KeptHistory, plugin::Plugin, running::Process};
 use crate::{
     plugins::{
         lifecycle::{self, Action, Event, Exit},

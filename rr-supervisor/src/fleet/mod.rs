@@ -1,17 +1,31 @@
-//! All plugin processes together: carries out what each [`Lifecycle`] decides, and answers the plugins' questions.
+//! All plugin processes together.
+//!
+//! - [`plugin`]: one plugin, a generation of it; [`running`]: its process, as far as we know it; [`roster`]: the picture for others
+//! - [`acts`]: what each [`Lifecycle`] decides is carried out; [`spawn`]: what a process is given, [`orders`]: what it is told
+//! - [`answer`]: questions of plugins and operators; [`register`]: whom we take
+//! - [`deaths`]: what follows from an end, by what is left of a process ([`gone`]); [`history`], [`past`]: what is remembered
+//! - [`replace`]: the next process of a plugin; [`handover`]: it takes over what the present one keeps; [`change`]: several at once
+//! - [`arrive`]: processes that we have not started
+//! - [`kept`], [`kept_history`]: what the next program of the supervisor knows of all this
 
+mod acts;
+mod answer;
 mod arrive;
 mod change;
+mod deaths;
 mod gone;
 mod handover;
 mod history;
 mod kept;
 mod kept_history;
+mod orders;
 mod past;
 mod plugin;
 mod register;
 mod replace;
 mod roster;
+mod running;
+mod spawn;
 
 use crate::{
     cgroup::Groups,
@@ -23,21 +37,20 @@ use crate::{
     place::Place,
     plugins::{
         catalog::{Entry, Role},
-        lifecycle::{Action, Actual, Event, Exit, Lifecycle},
+        lifecycle::Lifecycle,
     },
-    reaper,
     sockets::Sockets,
     watch::Gate,
 };
 use bytes::Bytes;
 pub(crate) use change::Change;
-use gone::Gone;
+pub(crate) use deaths::Loss;
 pub(crate) use handover::Handover;
 use history::History;
 pub(crate) use history::{Cause, Counts, End, Orphan};
 use nix::unistd::Pid;
 pub(crate) use past::Past;
-use plugin::{Plugin, Standing};
+use plugin::Plugin;
 pub(crate) use replace::{Next, Told};
 pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
 use rr_common::config::section::Restart;
@@ -46,17 +59,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
-
-/// A process that ended without being asked to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Loss {
-    /// The plugin.
-    pub name: String,
-    /// In one readable text.
-    pub reason: String,
-    /// It has never been ready, and nothing is tried again.
-    pub fatal: bool,
-}
 
 /// What all plugins are given.
 #[derive(Debug)]
@@ -163,34 +165,6 @@ impl Fleet {
         }
     }
 
-    /// Starts the plugins of a role.
-    pub(crate) fn start(&mut self, role: Role, now: Instant) {
-        for index in self.members(role) {
-            let Plugin { entry, life, .. } = &self.plugins[index];
-            // It stays given up if it was so before an upgrade of ours.
-            let starts = !entry.on_demand && !entry.attached && life.actual() != Actual::Failed;
-            if starts && self.plugins[index].is_serving() {
-                self.tell(index, Event::Start, now);
-            }
-        }
-    }
-
-    /// The stop of the whole server has begun: others shall see it, and nothing is woken any more.
-    pub(crate) fn tell_stop(&mut self) {
-        if !self.stopping {
-            self.call_off();
-            self.changed = true;
-        }
-        self.stopping = true;
-    }
-
-    /// The stop of the whole server: asks the plugins of a role to stop; at the deadline they are killed.
-    pub(crate) fn stop(&mut self, role: Role, deadline: Instant, now: Instant) {
-        for index in self.members(role) {
-            self.tell(index, Event::Stop(deadline), now);
-        }
-    }
-
     /// True when every plugin of the role is ready, or was tried in vain.
     pub(crate) fn has_settled(&self, role: Role) -> bool {
         self.of(role).all(|plugin| {
@@ -219,117 +193,9 @@ impl Fleet {
         systemd.show(&self.roster.borrow(), &self.around.sockets);
     }
 
-    /// Acts on the time limits that have come.
-    pub(crate) fn elapse(&mut self, now: Instant) {
-        self.dismiss(now);
-        for index in 0..self.plugins.len() {
-            if self.plugins[index].life.wake().is_some_and(|wake| wake <= now) {
-                self.tell(index, Event::Elapsed, now);
-            }
-        }
-    }
-
-    /// The processes that ended unasked since the last call.
-    pub(crate) fn losses(&mut self) -> Vec<Loss> {
-        std::mem::take(&mut self.losses)
-    }
-
-    /// A child has ended; one that is no plugin of ours was an orphan, and is thereby buried.
-    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit, now: Instant) {
-        let Some(index) = self.find(pid) else {
-            self.history.buried(pid, exit);
-            self.changed = true;
-            return;
-        };
-        reaper::kill_rest_of_group(pid);
-        let known = self.pids();
-        let name = self.plugins[index].entry.name.clone();
-        let orphans = reaper::kill_orphans(&known, reaper::WORKER, Some(&name))
-            + reaper::kill_orphans(&known, reaper::PLUGIN, Some(&name));
-        if orphans > 0 {
-            tracing::warn!(target: "supervisor", plugin = name, count = orphans, "killed the processes that it left behind");
-        }
-        let process = self.plugins[index].process.take();
-        self.around.control_dir.sweep(Some(pid));
-        self.died(index, Gone::of(process, exit), now);
-    }
-
-    /// Answers a plugin's question.
-    pub(crate) fn answer(&mut self, question: Question, now: Instant) {
-        match question {
-            Question::Register {
-                group,
-                registration,
-                answer,
-            } => {
-                let registered = self.register(group, registration, now);
-                self.changed = true;
-                let _ = answer.send(registered);
-            }
-            Question::WatchConfig { group, stream } => {
-                let Some(index) = self.find(group) else { return };
-                if self.is_premature(index) {
-                    return self.take_over(index, stream, now);
-                }
-                let plugin = &mut self.plugins[index];
-                plugin.give_config(stream);
-                // One that comes back has started long ago.
-                if plugin.process.as_ref().is_some_and(|process| process.returns) {
-                    self.started(index, now);
-                }
-            }
-            Question::Started { group, error } => {
-                let Some(index) = self.find(group) else { return };
-                if !error.is_empty() {
-                    // It ends by itself now; its death is the event.
-                    self.plugins[index].refuse(error);
-                } else if !self.plugins[index].is_registered() {
-                    self.plugins[index].refuse("it says Started, but has not registered".into());
-                } else if self.is_premature(index) {
-                    self.refuse(index, "it says Started before it was given its configuration");
-                } else {
-                    self.started(index, now);
-                }
-            }
-            Question::Wake { plugin } => {
-                let asleep = |known: &Plugin| known.entry.name == plugin && known.is_asleep();
-                if let Some(index) = self.plugins.iter().position(asleep)
-                    && !self.stopping
-                {
-                    self.tell(index, Event::Start, now);
-                }
-            }
-            // The loop has it: more than the plugins are concerned.
-            Question::Reload { .. } => {}
-            Question::Upgrade { plugin, binary, told } => self.upgrade(&plugin, binary, told, now),
-            // The loop's own.
-            Question::Renew(_) => {}
-            Question::Left { pid } => self.ended(pid, Exit::Unseen, now),
-            Question::Handover(news) => self.handed_over(news),
-            Question::Unheard { pid } => {
-                if let Some(process) = self.find(pid).and_then(|index| self.plugins[index].process.as_ref()) {
-                    process.terminate();
-                }
-            }
-        }
-    }
-
     /// Opens the log files anew.
     pub(crate) fn reopen_logs(&self) {
         self.around.log.reopen();
-    }
-
-    /// Kills everything at once.
-    pub(crate) fn kill(&mut self) {
-        let now = Instant::now();
-        for plugin in &mut self.plugins {
-            // Not wanted any more, also those that had not been asked yet: nothing is started again.
-            plugin.life.on(Event::Stop(now), now);
-        }
-        for process in self.plugins.iter().filter_map(|plugin| plugin.process.as_ref()) {
-            process.kill();
-        }
-        reaper::kill_orphans(&[], reaper::WORKER, None);
     }
 
     /// The running processes.
@@ -354,7 +220,7 @@ impl Fleet {
             .collect()
     }
 
-    /// Waits until what custom plugins wrote has become log lines.
+    /// Waits until what the plugins' last processes wrote has become log lines.
     pub(crate) async fn last_words(&mut self, patience: Duration) {
         let all = async {
             for plugin in &mut self.plugins {
@@ -372,111 +238,6 @@ impl Fleet {
         drop(self.around.control_dir);
         drop(self.around.groups);
         self.around.log.finish(patience);
-    }
-
-    fn tell(&mut self, index: usize, event: Event, now: Instant) {
-        self.changed = true;
-        if let Some(action) = self.plugins[index].life.on(event, now) {
-            self.act(index, action, now);
-        }
-    }
-
-    fn act(&mut self, index: usize, action: Action, now: Instant) {
-        match action {
-            Action::Spawn => self.spawn(index, now),
-            Action::AskStop => self.plugins[index].ask_stop(&self.around, now),
-            Action::Kill => {
-                let plugin = &mut self.plugins[index];
-                let late = plugin
-                    .too_late_for_takeover(self.grace)
-                    .unwrap_or_else(|| plugin.lateness());
-                if let Some(process) = &mut plugin.process {
-                    let name = &plugin.entry.name;
-                    tracing::error!(target: "supervisor", plugin = name, pid = process.pid.as_raw(), "killed: {late}");
-                    process.refusal.get_or_insert(late);
-                    process.kill();
-                }
-            }
-            Action::GiveUp => {
-                let plugin = &mut self.plugins[index];
-                plugin.substitute = Some(self.around.sockets.substitute(&plugin.entry.addresses));
-            }
-        }
-    }
-
-    fn spawn(&mut self, index: usize, now: Instant) {
-        let plugin = &mut self.plugins[index];
-        plugin.substitute = None;
-        plugin.starts += 1;
-        match plugin.spawn(&self.around) {
-            Ok(process) => {
-                tracing::debug!(target: "supervisor", plugin = plugin.entry.name, pid = process.pid.as_raw(), "started");
-                plugin.process = Some(process);
-            }
-            Err(error) => self.died(index, Gone::unborn(error.to_string()), now),
-        }
-    }
-
-    fn died(&mut self, index: usize, gone: Gone, now: Instant) {
-        self.changed = true;
-        let fail_fast = self.fail_fast;
-        let plugin = &mut self.plugins[index];
-        let name = plugin.entry.name.clone();
-        let asked = matches!(plugin.life.actual(), Actual::Stopping { .. });
-        // One that starts by a call must not end a server that runs.
-        let fatal = fail_fast && !asked && !plugin.entry.on_demand && !plugin.life.was_ready();
-        let end = gone.end(plugin, now);
-        let exit = end.exit;
-        let reason = match end.words.as_str() {
-            "" => end.exit_text(),
-            words => words.to_owned(),
-        };
-        self.history.ended(&name, end);
-        match plugin.standing {
-            Standing::Serving => {}
-            Standing::Coming { .. } | Standing::Held => {
-                return self.came_to_nothing(index, exit, reason, now);
-            }
-            Standing::Leaving => {
-                plugin.life.on(Event::Died, now);
-                return self.forget(index);
-            }
-        }
-        let handed_over = self.died_over_it(index, now);
-        let plugin = &mut self.plugins[index];
-        if handed_over {
-            plugin.life.on(Event::Died, now);
-            return;
-        }
-        if fatal {
-            // Not wanted any more: the lifecycle then tries nothing again.
-            plugin.life.on(Event::Stop(now), now);
-        }
-        let action = plugin.life.on(Event::Died, now);
-        if !asked {
-            let next = match (action, plugin.life.actual()) {
-                (Some(Action::Spawn), _) => "it is restarted at once".to_owned(),
-                _ if plugin.entry.attached => "its service manager may start it again".to_owned(),
-                (_, Actual::Waiting { until }) => format!("it is restarted in {:?}", until.duration_since(now)),
-                _ => "it is given up: it died too often before it was of any use".to_owned(),
-            };
-            // A fatal one is told by whoever ends the server for it.
-            if !fatal {
-                tracing::error!(target: "supervisor", plugin = name, exit = %exit, next, "the plugin has died: {reason}");
-            }
-            self.losses.push(Loss { name, reason, fatal });
-        }
-        if let Some(action) = action {
-            self.act(index, action, now);
-        }
-    }
-
-    /// A process says that it is ready.
-    fn started(&mut self, index: usize, now: Instant) {
-        tracing::debug!(target: "supervisor", plugin = self.plugins[index].entry.name, "ready");
-        self.tell(index, Event::Ready, now);
-        self.hold(index);
-        self.promote(index, now);
     }
 
     fn find(&self, pid: Pid) -> Option<usize> {

@@ -1,48 +1,23 @@
-//! One plugin of the fleet: its life, and what we know of its running process.
+//! One plugin of the fleet: what it is, what there is of it, and how others see it.
 
 use super::{
-    Calls, Cause, Counts, Member, State, Surroundings,
+    Cause, Counts, Member, State,
     handover::{Held, Takeover},
     replace::Told,
+    running::Process,
 };
 use crate::{
-    control::{self, ConfigStream, Question},
-    deadline, metrics,
     place::Place,
     plugins::{
         catalog::Entry,
-        foreign::Foreign,
         lifecycle::{Actual, Lifecycle},
         output::Output,
-        process::{self, Spawn, SpawnError},
     },
     sockets::Substitute,
-    watch::Gate,
 };
 use bytes::Bytes;
-use nix::{
-    sys::{
-        memfd::{MFdFlags, memfd_create},
-        signal::Signal,
-    },
-    unistd::Pid,
-};
-use rr_common::{
-    control::v1::{RegisterRequest, WatchConfigResponse},
-    oom,
-    telemetry::Tail,
-};
-use std::{
-    io,
-    os::{fd::OwnedFd, unix::net::UnixStream},
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use nix::unistd::Pid;
+use std::{os::fd::OwnedFd, sync::Arc};
 
 /// One generation of a plugin. Most of the time there is one of each; while it is replaced there are two.
 #[derive(Debug)]
@@ -100,106 +75,6 @@ impl Standing {
                 *self = other;
                 None
             }
-        }
-    }
-}
-
-/// A plugin's running process.
-#[derive(Debug)]
-pub(super) struct Process {
-    pub(super) pid: Pid,
-    /// Its control socket, and the way there, from its registration on.
-    pub(super) socket: String,
-    pub(super) channel: Option<Channel>,
-    /// First parts of the RPC methods that it answers.
-    pub(super) prefixes: Vec<String>,
-    /// Its own version, from its registration on.
-    pub(super) version: String,
-    /// Where it takes calls as frames, if it does.
-    pub(super) calls: Option<Calls>,
-    /// When it was started.
-    pub(super) since: SystemTime,
-    /// Kept open: its end tells the plugin that we are gone.
-    pub(super) config: Option<ConfigStream>,
-    /// Why it cannot start, in its own words.
-    pub(super) refusal: Option<String>,
-    /// It was ready before it registered with us: it comes from a supervisor that is gone.
-    pub(super) returns: bool,
-    /// A predecessor of ours has started it.
-    pub(super) adopted: Option<Adopted>,
-    /// The way to its end and to signals, if it is no child of ours.
-    pub(super) foreign: Option<Foreign>,
-    /// Its requests wait while changed files are dealt with.
-    pub(super) waits: bool,
-    /// The last of what it logged.
-    pub(super) lines: Tail,
-    /// Whether the kernel kills for want of memory where it runs.
-    pub(super) oom: Option<oom::Watch>,
-}
-
-/// What there is to do about an adopted process.
-#[derive(Debug)]
-pub(super) struct Adopted {
-    /// As long as this is open it waits for us to accept its registration.
-    pub(super) connection: Option<UnixStream>,
-    /// It runs with another configuration than ours.
-    pub(super) outdated: bool,
-}
-
-impl Process {
-    /// A process that has just been started.
-    pub(super) fn new(pid: Pid) -> Self {
-        Self {
-            pid,
-            socket: String::new(),
-            channel: None,
-            prefixes: Vec::new(),
-            version: String::new(),
-            calls: None,
-            since: SystemTime::now(),
-            config: None,
-            refusal: None,
-            returns: false,
-            adopted: None,
-            foreign: None,
-            waits: false,
-            lines: Tail::default(),
-            oom: None,
-        }
-    }
-
-    /// Takes down where its control socket is.
-    ///
-    /// # Errors
-    /// That is no path.
-    pub(super) fn listens_at(&mut self, socket: String) -> Result<(), tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(format!("unix://{socket}"))?;
-        // Connects when it is first needed.
-        self.channel = Some(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy());
-        self.socket = socket;
-        // In the control group where it stays.
-        self.oom = Some(oom::Watch::of(self.pid.as_raw().unsigned_abs()));
-        Ok(())
-    }
-
-    /// Asks it to stop by a signal.
-    pub(super) fn terminate(&self) {
-        match &self.foreign {
-            Some(foreign) => foreign.signal(Signal::SIGTERM),
-            None => process::signal(self.pid, Signal::SIGTERM),
-        }
-    }
-
-    /// Kills it with what is left of its group.
-    pub(super) fn kill(&self) {
-        match &self.foreign {
-            Some(foreign) if foreign.has_ended() => {}
-            Some(foreign) => {
-                // The group first: as long as its leader is there the number is nobody else's.
-                process::signal_group(self.pid, Signal::SIGKILL);
-                foreign.signal(Signal::SIGKILL);
-            }
-            None => process::kill_group(self.pid),
         }
     }
 }
@@ -312,143 +187,4 @@ impl Plugin {
             Actual::Up { .. } | Actual::Waiting { .. } => State::Restarting,
         }
     }
-
-    /// Starts its process.
-    pub(super) fn spawn(&mut self, around: &Surroundings) -> Result<Process, SpawnError> {
-        let failed = |error: io::Error| SpawnError::Prepare(error);
-        let name = self.entry.name.as_str();
-        let state = memory_file(&mut self.state, name, self.entry.keeps_state).map_err(failed)?;
-        let handover = memory_file(&mut self.handover, name, self.entry.is_single).map_err(failed)?;
-        let lines = Tail::default();
-        let is_custom = self.entry.is_custom();
-        let (output, words) = Output::open(name, is_custom, lines.clone()).map_err(failed)?;
-        let entry = &self.entry;
-        let control_dir: PathBuf = match process::user(&entry.process)? {
-            Some(user) => around.control_dir.for_user(&user).map_err(failed)?,
-            None => around.control_dir.path().to_owned(),
-        };
-        let limits = &entry.process.limits;
-        let group = around
-            .groups
-            .wants(limits)
-            .then(|| around.groups.place(&entry.name, limits));
-        let group = group
-            .transpose()
-            .map_err(|error| SpawnError::Limits(entry.name.clone(), error))?;
-        let spawn = Spawn {
-            group,
-            name: &entry.name,
-            program: &entry.program,
-            process: &entry.process,
-            place: &self.place,
-            control: &around.control_dir.socket(),
-            control_dir,
-            sockets: around.sockets.of(&entry.addresses).map_err(failed)?,
-            log: around.log.socket(lines.clone()).map_err(failed)?,
-            state,
-            watch: around.watch.as_ref().map(Gate::copy).transpose().map_err(failed)?,
-            // A next generation that does not start must not take a good one's place.
-            repair: around.repair && self.is_serving(),
-            handover,
-            output,
-            is_custom,
-        };
-        let mut process = Process::new(spawn.run()?);
-        process.lines = lines;
-        process.waits = around.watch.is_some();
-        self.output = Some(words);
-        Ok(process)
-    }
-
-    /// Gives its process the configuration, by a stream whose end will tell it that we are gone.
-    pub(super) fn give_config(&mut self, stream: ConfigStream) {
-        let config = self.config.to_vec();
-        if let Some(process) = &mut self.process
-            && stream.try_send(Ok(WatchConfigResponse { config })).is_ok()
-        {
-            process.config = Some(stream);
-        }
-    }
-
-    /// Tells its process of another configuration. One that has not taken the last one yet reads this one at its next start.
-    pub(super) fn send_config(&self) {
-        let config = self.config.to_vec();
-        let stream = self.process.as_ref().and_then(|process| process.config.as_ref());
-        if let Some(stream) = stream
-            && stream.try_send(Ok(WatchConfigResponse { config })).is_err()
-        {
-            tracing::warn!(target: "supervisor", plugin = self.entry.name, "the plugin does not take its changed configuration");
-        }
-    }
-
-    /// Takes the registration of its process.
-    pub(super) fn register(&mut self, registration: RegisterRequest) -> Result<(), Status> {
-        let process = match &mut self.process {
-            Some(process) if registration.plugin == self.entry.name => process,
-            _ => return Err(stranger(&registration.plugin)),
-        };
-        process
-            .listens_at(registration.socket)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        process.version = registration.plugin_version;
-        process.calls = (!registration.calls_socket.is_empty()).then(|| Calls {
-            path: registration.calls_socket.into(),
-            leases: registration.leases,
-        });
-        process.prefixes = registration.rpc_prefixes;
-        process.returns = registration.started;
-        if let Some(adopted) = &mut process.adopted {
-            adopted.connection = None;
-            adopted.outdated = registration.config != self.config;
-        }
-        let configured = &self.entry.process.rpc_prefixes;
-        process.prefixes.extend(configured.iter().cloned());
-        Ok(())
-    }
-
-    /// Asks its process to stop: over the contract, or by a signal when it is not registered yet or does not hear.
-    pub(super) fn ask_stop(&self, around: &Surroundings, now: Instant) {
-        let Some(process) = &self.process else { return };
-        let pid = process.pid;
-        let Some(channel) = process.channel.clone() else {
-            return process.terminate();
-        };
-        let kill_at = self.life.wake().unwrap_or(now);
-        let within = deadline::told(now, kill_at);
-        let questions = around.questions.clone();
-        let ledger = around.ledger.clone();
-        let name = self.entry.name.clone();
-        let replaced = matches!(self.standing, Standing::Leaving);
-        let (past, parting) = (around.past.clone(), self.parting);
-        tokio::spawn(async move {
-            if let Some(ledger) = ledger {
-                metrics::last_words(&ledger, &name, pid, channel.clone()).await;
-            }
-            if replaced {
-                past.gather(&name, parting, channel.clone()).await;
-            }
-            if !control::ask_stop(channel, within, replaced).await {
-                let _ = questions.send(Question::Unheard { pid }).await;
-            }
-        });
-    }
-}
-
-/// A copy of a memory file, which the first start makes, if there is to be one.
-fn memory_file(kept: &mut Option<OwnedFd>, name: &str, wanted: bool) -> io::Result<Option<OwnedFd>> {
-    if !wanted {
-        return Ok(None);
-    }
-    let file = match kept.take() {
-        Some(file) => file,
-        None => memfd_create(name, MFdFlags::MFD_CLOEXEC)?,
-    };
-    kept.insert(file).try_clone().map(Some)
-}
-
-/// The refusal of a process that we have not started under that name.
-pub(super) fn stranger(name: &str) -> Status {
-    Status::permission_denied(format!(
-        "this supervisor has not started a plugin {name} with this process"
-    ))
 }

@@ -1,9 +1,6 @@
 //! A plugin's process says who it is: whom we take, and why not.
 
-use super::{
-    Fleet,
-    plugin::{Plugin, stranger},
-};
+use super::{Calls, Fleet, plugin::Plugin};
 use nix::unistd::Pid;
 use rr_common::{
     config::OWN_PREFIXES,
@@ -72,6 +69,33 @@ impl Fleet {
     }
 }
 
+impl Plugin {
+    /// Takes the registration of its process.
+    fn register(&mut self, registration: RegisterRequest) -> Result<(), Status> {
+        let process = match &mut self.process {
+            Some(process) if registration.plugin == self.entry.name => process,
+            _ => return Err(stranger(&registration.plugin)),
+        };
+        process
+            .listens_at(registration.socket)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        process.version = registration.plugin_version;
+        process.calls = (!registration.calls_socket.is_empty()).then(|| Calls {
+            path: registration.calls_socket.into(),
+            leases: registration.leases,
+        });
+        process.prefixes = registration.rpc_prefixes;
+        process.returns = registration.started;
+        if let Some(adopted) = &mut process.adopted {
+            adopted.connection = None;
+            adopted.outdated = registration.config != self.config;
+        }
+        let configured = &self.entry.process.rpc_prefixes;
+        process.prefixes.extend(configured.iter().cloned());
+        Ok(())
+    }
+}
+
 fn speaks_our_version(registration: &RegisterRequest) -> Result<(), Status> {
     let (name, theirs) = (&registration.plugin, registration.contract_version);
     match theirs == CONTRACT_VERSION {
@@ -80,4 +104,11 @@ fn speaks_our_version(registration: &RegisterRequest) -> Result<(), Status> {
             "the plugin {name} speaks version {theirs} of the control contract, this supervisor version {CONTRACT_VERSION}"
         ))),
     }
+}
+
+/// The refusal of a process that we have not started under that name.
+fn stranger(name: &str) -> Status {
+    Status::permission_denied(format!(
+        "this supervisor has not started a plugin {name} with this process"
+    ))
 }
