@@ -61,7 +61,7 @@ fn signals() -> SigSet {
 }
 
 /// From here on signals wait for the next program.
-pub(crate) fn block_signals() -> io::Result<()> {
+pub(super) fn block_signals() -> io::Result<()> {
     Ok(signals().thread_block()?)
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn unblock_signals() {
 ///
 /// # Errors
 /// The kernel's.
-pub(crate) fn execute(binary: &Path, origin: &Origin, baggage: &Baggage) -> io::Result<Infallible> {
+pub(super) fn execute(binary: &Path, origin: &Origin, baggage: &Baggage) -> io::Result<Infallible> {
     let (ours, theirs) = UnixStream::pair()?;
     baggage::send(&ours, baggage)?;
     // The descriptors travel in the socket: this is the only one that the next program inherits, and if it never runs they are

@@ -3,7 +3,7 @@
 //!
 //! First the new program is run as a child and says what it is ([`check`]): whether it could serve the configuration that is in force,
 //! and speaks the same versions of the contract and of what is handed over. A bad one changes nothing. Then everything
-//! that others hold on to is put together ([`baggage`]) and this process executes the new program ([`execute`]). To the plugins that
+//! that others hold on to is put together ([`pack`], [`baggage`]) and this process executes the new program ([`execute`]). To the plugins that
 //! is a supervisor's death and an adoption ([`crate::adopt`]), but connections of RPC clients and listening sockets stay open, so that
 //! nobody outside notices. The configuration in force is handed over too: what the files say by now is the business of a reload, which
 //! follows at once after a signal. If the execution fails everything goes on as before.
@@ -12,11 +12,14 @@ pub(crate) mod baggage;
 pub(crate) mod check;
 mod execute;
 mod lines;
+mod pack;
 mod task;
 pub(crate) mod words;
 
-pub(crate) use execute::{Origin, block_signals, execute, unblock_signals};
+use execute::block_signals;
+pub(crate) use execute::{Origin, unblock_signals};
 pub(crate) use lines::Lines;
+pub(crate) use pack::objection;
 pub(crate) use task::{Due, Renewal};
 
 use baggage::Descriptor;

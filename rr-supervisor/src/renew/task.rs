@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Renewal {
     /// How this process was started.
-    pub(crate) origin: Origin,
+    pub(super) origin: Origin,
     /// The RPC socket of the control directory.
-    pub(crate) door: OwnedFd,
+    pub(super) door: OwnedFd,
     gateway: mpsc::Sender<Order>,
     step: Step,
 }
@@ -59,11 +59,11 @@ struct Fit {
 #[derive(Debug)]
 pub(crate) struct Due {
     /// The program.
-    pub(crate) binary: PathBuf,
+    pub(super) binary: PathBuf,
     /// It shall read the files when it is up.
-    pub(crate) reload: bool,
+    pub(super) reload: bool,
     /// What stands still meanwhile.
-    pub(crate) frozen: Frozen,
+    pub(super) frozen: Frozen,
 }
 
 impl Renewal {

@@ -1,26 +1,29 @@
-//! The supervisor's loop, and the order in which the fleet starts and stops.
+//! The supervisor's loop. Everything that happens arrives here, one at a time: the end of a process, a question of a plugin, a signal, a
+//! time limit.
 //!
-//! Everything that happens arrives here, one at a time: the end of a process, a question of a plugin, a signal, a time
-//! limit. [`Order`] then looks at the fleet and decides what comes next.
+//! - [`order`]: what is started and stopped when, as plain data; [`phases`]: what that means for plugins and services
+//! - [`bury`]: the end
+
+mod bury;
+mod order;
+mod phases;
 
 use crate::{
     adopt::memory::Memory,
     control::Question,
-    deadline,
     endpoints::Endpoints,
-    fleet::{Fleet, Loss},
-    gateway::Frozen,
+    fleet::Fleet,
     notify::Systemd,
-    plugins::{catalog::Role, lifecycle::Exit},
-    reaper::{self, Reaper},
+    plugins::lifecycle::Exit,
+    reaper::Reaper,
     reload::Reload,
-    renew::{self, Due, Renewal, Wish},
-    service::{self, Services},
+    renew::{self, Renewal, Wish, objection},
+    service::Services,
 };
 use nix::unistd::Pid;
+use order::{Next, Order, PHASES};
 use rr_common::shutdown::{SAME_SIGNAL, Signals};
 use std::{
-    convert::Infallible,
     io,
     time::{Duration, Instant},
 };
@@ -29,9 +32,6 @@ use tokio::{
     sync::mpsc,
     time::sleep_until,
 };
-
-/// How long the kernel is given to end processes that were killed.
-const LAST_REAP: Duration = Duration::from_secs(1);
 
 /// How the server ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,42 +53,6 @@ pub(crate) enum Notice {
     Stopping,
     /// The working directory is another one.
     Moved,
-}
-
-/// What is started and stopped together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The plugins of a role.
-    Plugins(Role),
-    /// The user's commands.
-    Services,
-}
-
-/// All phases in the order of the start; stopped in the reverse one. Services may call what holds state, and what takes or fetches work
-/// may need a service.
-const PHASES: [Phase; 4] = [
-    Phase::Plugins(Role::State),
-    Phase::Services,
-    Phase::Plugins(Role::Consumer),
-    Phase::Plugins(Role::Ingress),
-];
-
-/// Where in its life the server is.
-#[derive(Debug)]
-enum Order {
-    /// The phases before this one have been started.
-    Starting(usize),
-    /// All is up.
-    Running,
-    /// The stop has begun.
-    Stopping {
-        /// When everything must have ended.
-        end: Instant,
-        /// The phase that was asked last.
-        asked: Option<Phase>,
-        /// The reason, if it is no orderly stop.
-        failure: Option<String>,
-    },
 }
 
 /// The loop's surroundings.
@@ -145,7 +109,18 @@ impl Run {
             for loss in self.fleet.losses().into_iter().chain(self.services.losses()) {
                 order.lost(loss, now, self.grace);
             }
-            match order.next(&mut self, now) {
+            if order.is_stop() {
+                self.fleet.tell_stop();
+            }
+            match order.next(|phase| self.has_settled(phase), |phase| self.is_down(phase), now) {
+                Some(Next::Start(phase)) => {
+                    self.start(phase, now);
+                    continue;
+                }
+                Some(Next::Stop(phase, deadline)) => {
+                    self.stop(phase, deadline, now);
+                    continue;
+                }
                 Some(Next::Ready) => {
                     // What a program before us has left is as it was.
                     if !self.renewed {
@@ -160,10 +135,8 @@ impl Run {
                     rr_common::memory::settle();
                     continue;
                 }
-                Some(Next::Again) => continue,
                 Some(Next::Over(ended)) => {
                     self.bury().await;
-                    self.fleet.dissolve(LAST_REAP);
                     return Ok(ended);
                 }
                 None => {}
@@ -224,7 +197,6 @@ impl Run {
                         self.fleet.kill();
                         self.services.kill();
                         self.bury().await;
-                        self.fleet.dissolve(LAST_REAP);
                         return Ok(failure.map_or(Ended::Forced, Ended::Failed));
                     }
                     notice(Notice::Stopping, &self.fleet);
@@ -254,40 +226,8 @@ impl Run {
         }
     }
 
-    /// Becomes another program. Comes back with the reason if that fails; nothing has changed then.
-    fn become_another(&mut self, due: Due) -> String {
-        let Due { binary, reload, frozen } = due;
-        let Frozen {
-            mut baggage,
-            thaw: _thaw,
-        } = frozen;
-        let mut attempt = || -> io::Result<Infallible> {
-            self.remember();
-            let (logs, _hold) = self.fleet.hold_log()?;
-            let mut kept = renew::Kept {
-                renewals: renew::history().0 + 1,
-                door: Some(baggage.add(self.renewal.door.try_clone()?)),
-                reload,
-                ..renew::Kept::default()
-            };
-            let now = Instant::now();
-            self.fleet.pack(logs, &mut baggage, &mut kept)?;
-            self.endpoints.pack(&mut baggage, now)?;
-            self.reload.pack(&mut baggage)?;
-            self.services.pack(&mut baggage, now)?;
-            baggage.put(renew::ROOM, &kept)?;
-            renew::block_signals()?;
-            let failed = renew::execute(&binary, &self.renewal.origin, &baggage);
-            renew::unblock_signals();
-            failed
-        };
-        match attempt() {
-            Err(error) => format!("{}: {error}", binary.display()),
-        }
-    }
-
     /// Keeps what the next supervisor should know.
-    fn remember(&self) {
+    pub(crate) fn remember(&self) {
         self.memory.change(|facts| {
             facts.starts = self.fleet.starts();
             facts.deaths = self.fleet.deaths();
@@ -303,137 +243,6 @@ impl Run {
         self.renewal.ended(pid, exit, now);
         self.fleet.ended(pid, exit, now);
         self.services.ended(pid, exit, now);
-    }
-
-    fn start(&mut self, phase: Phase, now: Instant) {
-        match phase {
-            Phase::Plugins(role) => self.fleet.start(role, now),
-            Phase::Services => self.services.start(now),
-        }
-        self.systemd.starting(self.fleet.ready_by(), now);
-    }
-
-    fn has_settled(&self, phase: Phase) -> bool {
-        match phase {
-            Phase::Plugins(role) => self.fleet.has_settled(role),
-            // That they have been started is all that is known of them.
-            Phase::Services => true,
-        }
-    }
-
-    fn stop(&mut self, phase: Phase, deadline: Instant, now: Instant) {
-        match phase {
-            Phase::Plugins(role) => self.fleet.stop(role, deadline, now),
-            Phase::Services => self.services.stop(deadline, now),
-        }
-    }
-
-    fn is_down(&self, phase: Phase) -> bool {
-        match phase {
-            Phase::Plugins(role) => self.fleet.is_down(role),
-            Phase::Services => self.services.is_down(),
-        }
-    }
-
-    /// Waits a moment for the last ends, and kills what dead plugins left behind.
-    async fn bury(&mut self) {
-        let deadline = Instant::now() + LAST_REAP;
-        loop {
-            for (pid, exit) in self.reaper.reap() {
-                self.ended(pid, exit);
-            }
-            if (self.fleet.pids().is_empty() && !self.services.have_processes()) || Instant::now() >= deadline {
-                break;
-            }
-            tokio::select! {
-                () = self.reaper.wait() => {}
-                // The end of those that are no children of ours.
-                Some(question) = self.questions.recv() => self.fleet.answer(question, Instant::now()),
-                () = until(Some(deadline)) => {}
-            }
-        }
-        reaper::kill_orphans(&[], reaper::WORKER, None);
-        reaper::kill_orphans(&[], service::MARK, None);
-        self.services.last_words(LAST_REAP).await;
-        self.fleet.last_words(LAST_REAP).await;
-    }
-}
-
-/// Why this process cannot become another program now.
-fn objection(fleet: &Fleet, reload: &Reload, is_running: bool) -> Option<String> {
-    match is_running {
-        true if reload.is_running() => Some("a reload is under way".to_owned()),
-        true => fleet.unsettled(),
-        false => Some("the server is starting or stopping".to_owned()),
-    }
-}
-
-/// What the order says.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    /// Everything is up now.
-    Ready,
-    /// Something was begun; look again.
-    Again,
-    /// Nothing is left to do.
-    Over(Ended),
-}
-
-impl Order {
-    fn stop(end: Instant, failure: Option<String>) -> Self {
-        Self::Stopping {
-            end,
-            asked: None,
-            failure,
-        }
-    }
-
-    /// A plugin was lost: fatal during the start, otherwise its lifecycle sees to it.
-    fn lost(&mut self, loss: Loss, now: Instant, grace: Duration) {
-        if loss.fatal && !matches!(self, Self::Stopping { .. }) {
-            let reason = format!("the plugin {} cannot start: {}", loss.name, loss.reason);
-            *self = Self::stop(now + grace, Some(reason));
-        }
-    }
-
-    fn next(&mut self, run: &mut Run, now: Instant) -> Option<Next> {
-        match self {
-            Self::Starting(step) => {
-                if !run.has_settled(PHASES[*step]) {
-                    return None;
-                }
-                *step += 1;
-                match PHASES.get(*step) {
-                    Some(phase) => {
-                        run.start(*phase, now);
-                        Some(Next::Again)
-                    }
-                    None => {
-                        *self = Self::Running;
-                        Some(Next::Ready)
-                    }
-                }
-            }
-            Self::Running => None,
-            Self::Stopping { end, asked, failure } => {
-                run.fleet.tell_stop();
-                let phases = PHASES.into_iter().rev();
-                let left: Vec<Phase> = phases.filter(|phase| !run.is_down(*phase)).collect();
-                let Some((phase, later)) = left.split_first() else {
-                    return Some(Next::Over(match failure.take() {
-                        Some(reason) => Ended::Failed(reason),
-                        None => Ended::Stopped,
-                    }));
-                };
-                if *asked == Some(*phase) {
-                    return None;
-                }
-                *asked = Some(*phase);
-                let after = u32::try_from(later.len()).unwrap_or_default();
-                run.stop(*phase, deadline::of_phase(now, *end, after), now);
-                Some(Next::Again)
-            }
-        }
     }
 }
 
