@@ -1,13 +1,15 @@
 //! The contract `rr.control.v1` between the supervisor and its plugins: gRPC over Unix sockets in one directory.
 //!
-//! [`v1`] is generated from `proto/rr/control/v1/control.proto`, where the calls are described. [`Door`] decides who may
-//! connect and accepts connections, on both sides; [`connect`] and [`Link`] are the ways out. [`handover`] passes descriptors over.
+//! [`v1`] is generated from `proto/rr/control/v1/control.proto`, where the calls are described. [`Access`] says who may come in, [`Door`]
+//! accepts their connections, on both sides; [`connect`] and [`Link`] are the ways out. [`handover`] passes descriptors over.
 
+mod access;
 mod door;
 pub mod handover;
 mod link;
 
-pub use door::{Access, Door, Guests};
+pub use access::{Access, Guests};
+pub use door::Door;
 pub use link::{Link, LinkError, connect};
 
 /// The generated messages and services of `proto/rr/control/v1/control.proto`.
