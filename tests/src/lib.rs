@@ -14,6 +14,7 @@
 //! - [`metrics`]: a server with a page of metrics, and what stands on it
 //! - [`background`]: a runtime beside the test
 //! - [`systemd`]: a stand-in for systemd
+//! - [`rounds`]: how long a test goes on
 //! - [`wait`]: polling with a bound
 //!
 //! Tests are plain `#[test]` functions: everything here blocks, and the clients bring their own small runtimes.
@@ -32,6 +33,7 @@ pub mod process;
 pub mod project;
 pub mod reload;
 pub mod room;
+pub mod rounds;
 pub mod rpc_place;
 pub mod server;
 pub mod servers;
@@ -42,5 +44,6 @@ pub mod wait;
 pub use background::Background;
 pub use client::{Client, Raw, Reply, Rpc};
 pub use room::Room;
+pub use rounds::rounds;
 pub use server::Server;
 pub use wait::eventually;

@@ -7,6 +7,7 @@ use rr_tests::{
     load::{Load, Outcome},
     process,
     room::free_port,
+    rounds,
     rpc_place::local,
     server::php,
     standin,
@@ -27,12 +28,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// What has been ready for so long is restarted at once, however often it dies.
 const SETTLED: Duration = Duration::from_millis(500);
-
-/// How many kills: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(6)
-}
 
 /// Runs a command of the command line against a server.
 fn rr(server: &Server, arguments: &[&str]) -> Output {
@@ -78,6 +73,7 @@ fn assert_nothing_failed(outcome: &Outcome, server: &Server) {
 /// `kill -9` of rr-http again and again: no connection is refused, only what was in flight fails, and no PHP is left over.
 #[test]
 fn a_killed_http_plugin_costs_only_the_requests_in_flight() {
+    let rounds = rounds(6);
     let port = free_port();
     let server = Server::http(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}}));
     let mut rpc = Rpc::tcp(local(port));
@@ -85,7 +81,7 @@ fn a_killed_http_plugin_costs_only_the_requests_in_flight() {
     let fresh = Load::start_fresh(server.address(), CLIENTS, "/echo?body=hi");
     let answers = || kept.answers() + fresh.answers();
     let mut killed = Instant::now();
-    for round in 0..rounds() {
+    for round in 0..rounds {
         let before = answers();
         eventually(SOON, || {
             plugin(&mut rpc, "http")["state"] == "running" && answers() > before + 20
@@ -104,15 +100,15 @@ fn a_killed_http_plugin_costs_only_the_requests_in_flight() {
     let (kept, fresh) = (kept.stop(), fresh.stop());
     assert_eq!((kept.refused, fresh.refused), (0, 0));
     let failures = [kept.failures, fresh.failures].concat();
-    assert!(failures.len() <= rounds() * 2 * CLIENTS, "{failures:?}");
+    assert!(failures.len() <= rounds * 2 * CLIENTS, "{failures:?}");
     eventually(SOON, || server.workers().len() == 2);
     assert_eq!(server.client().get("/echo?body=after").text(), "after");
 
     let deaths = why(&server, "http")["deaths"].take();
     let by_hand = |death: &&Value| death["cause"] == "crash" && death["exit"].as_str().unwrap().starts_with("SIGKILL");
     let killed = deaths.as_array().unwrap().iter().filter(by_hand).count();
-    assert_eq!(killed, rounds().min(16), "{deaths}");
-    assert_eq!(plugin(&mut rpc, "http")["restarts"], rounds());
+    assert_eq!(killed, rounds.min(16), "{deaths}");
+    assert_eq!(plugin(&mut rpc, "http")["restarts"], rounds);
     assert!(server.stop().success());
 }
 

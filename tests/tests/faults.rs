@@ -10,6 +10,7 @@ use rr_tests::{
     load::Load,
     process,
     room::free_port,
+    rounds::number,
     rpc_place::local,
     server::{http_config, merge},
     wait::holds_within,
@@ -451,9 +452,8 @@ static DONE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[test]
 fn after_random_faults_everything_is_as_before() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("RR_TEST_SEED").unwrap_or(3);
-    let count = number("RR_TEST_FAULTS").unwrap_or(60);
+    let seed: u64 = number("RR_TEST_SEED").unwrap_or(3);
+    let count: u64 = number("RR_TEST_FAULTS").unwrap_or(60);
     println!("RR_TEST_SEED={seed} RR_TEST_FAULTS={count}");
     let mut dice = Dice(seed);
 

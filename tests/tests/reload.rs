@@ -8,17 +8,12 @@ use rr_tests::{
     process,
     reload::{Place, action, assert_none_failed, text},
     room::free_port,
+    rounds,
     server::{http_config, php},
     wait::SOON,
 };
 use serde_json::{Value, json};
 use std::{os::unix::fs::symlink, path::Path, process::Command};
-
-/// How many reloads under load: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
-}
 
 /// A release: the worker's script, and a file that tells which one it is.
 fn release(room: &Room, name: &str) {
@@ -38,6 +33,7 @@ fn point(room: &Path, release: &str) {
 /// Settings change with the odd rounds, the code with the even ones.
 #[test]
 fn reloads_under_load_fail_no_request() {
+    let rounds = rounds(20);
     let room = Room::new();
     release(&room, "one");
     release(&room, "two");
@@ -62,7 +58,7 @@ fn reloads_under_load_fail_no_request() {
     let load = Load::start(address, 2, "/echo?body=hi");
     let load_h2 = Load::start_h2(address, 2, "/echo?body=hi");
     let mut pid = place.server.plugin("rr-http");
-    for round in 0..rounds() {
+    for round in 0..rounds {
         let before = (load.answers(), load_h2.answers());
         eventually(SOON, || {
             load.answers() > before.0 + 20 && load_h2.answers() > before.1 + 20
@@ -88,7 +84,7 @@ fn reloads_under_load_fail_no_request() {
     assert_none_failed(&load.stop(), &place.server);
     let over_h2 = load_h2.stop();
     assert_none_failed(&over_h2, &place.server);
-    assert!(over_h2.answers > 20 * rounds());
+    assert!(over_h2.answers > 20 * rounds);
     assert!(place.server.stop().success());
 }
 

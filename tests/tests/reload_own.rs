@@ -7,18 +7,13 @@ use rr_tests::{
     metrics::sample,
     reload::{Place, action, assert_none_failed, at, closed, endpoint, error, tcp, text},
     room::free_port,
+    rounds,
     rpc_place::local,
     server::{merge, php},
     wait::SOON,
 };
 use serde_json::{Value, json};
 use std::{net::TcpListener, path::Path};
-
-/// How many reloads under load: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
-}
 
 /// Status and body.
 fn page(port: u16, path: &str) -> (u16, String) {
@@ -49,7 +44,7 @@ fn the_health_endpoint_comes_moves_changes_and_goes() {
 
     // At the same address no request fails, whatever else changes.
     let checks = Load::start_fresh(local(first), 2, "/health");
-    for round in 0..rounds() {
+    for round in 0..rounds(5) {
         checks.goes_on();
         let status = 500 + round % 4;
         place.change(json!({"status": {"unavailable_status_code": status}}));
@@ -101,7 +96,7 @@ fn the_page_of_metrics_comes_moves_with_its_numbers_and_goes() {
         2,
         "/rpc?method=metrics.Add&argument=%7B%22name%22%3A%22orders%22%2C%22value%22%3A1%7D",
     );
-    for _ in 0..rounds() {
+    for _ in 0..rounds(5) {
         counting.goes_on();
         let before = address;
         address = free_port();

@@ -9,6 +9,7 @@ use rr_tests::{
     process,
     reload::{Place, action, assert_none_failed, closed, endpoint, error, tcp, text},
     room::free_port,
+    rounds,
     rpc_place::local,
     wait::SOON,
 };
@@ -18,12 +19,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-
-/// How many reloads under load: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
-}
 
 /// Calls of a storage.
 const HAS: &str =
@@ -54,7 +49,7 @@ fn the_rpc_port_moves_and_no_call_fails() {
     let requests = Load::start_h2(place.server.address(), 1, "/echo?body=hi");
     let mut stays = Rpc::tcp(local(first));
     let mut old: Box<dyn Fn() -> bool> = Box::new(move || closed(first));
-    for round in 0..rounds() {
+    for round in 0..rounds(5) {
         calls.goes_on();
         kept.goes_on();
         let file = place.server.room().file(&format!("rpc-{round}.sock"));

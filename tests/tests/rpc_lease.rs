@@ -3,7 +3,7 @@
 
 use rr_common::{frame::flag, rpc::wire};
 use rr_tests::{
-    Rpc, process,
+    Rpc, process, rounds,
     rpc_place::{self, Place},
     wait::{SOON, eventually},
 };
@@ -230,8 +230,7 @@ fn ask(rpc: &mut Rpc, over: &AtomicBool, answers: &AtomicUsize) -> Vec<String> {
 /// LEASE-06: `kill -9` again and again under load: each costs a connection at most the one call that it had in flight.
 #[test]
 fn kills_under_load_cost_only_calls_in_flight() {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    let kills = asked.map_or(6, |rounds| rounds.parse().unwrap());
+    let kills = rounds(6);
     let place = rpc_place::start(json!({"supervisor": {"restart": {"window": "1ms"}}}));
     let idle = sockets(place.plugin());
     let clients = Clients::start(&place, 8);

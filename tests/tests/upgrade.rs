@@ -6,6 +6,7 @@ use rr_tests::{
     load::Load,
     process,
     room::free_port,
+    rounds,
     rpc_place::local,
     server::{http_config, merge, php},
     wait::SOON,
@@ -24,19 +25,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// How many upgrades: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
-}
-
 #[test]
 fn an_upgrade_under_load_fails_no_request() {
+    let rounds = rounds(20);
     let server = Server::http(json!({"http": {"http2": {"h2c": true}}}));
     let load = Load::start(server.address(), 4, "/echo?body=hi");
     let load_h2 = Load::start_h2(server.address(), 2, "/echo?body=hi");
     let mut pid = server.plugin("rr-http");
-    for _ in 0..rounds() {
+    for _ in 0..rounds {
         let before = (load.answers(), load_h2.answers());
         eventually(SOON, || {
             load.answers() > before.0 + 20 && load_h2.answers() > before.1 + 20
@@ -57,7 +53,7 @@ fn an_upgrade_under_load_fails_no_request() {
             "{}",
             server.log()
         );
-        assert!(outcome.answers > 20 * rounds());
+        assert!(outcome.answers > 20 * rounds);
     }
     assert_eq!(server.workers().len(), 2);
     assert!(server.stop().success());

@@ -9,6 +9,7 @@ use rr_tests::{
     operator::{rr, upgrade_self},
     process,
     room::free_port,
+    rounds,
     rpc_place::local,
     server::http_config,
     wait::SOON,
@@ -47,12 +48,6 @@ fn renewals(rpc: &mut Rpc) -> u64 {
         .unwrap()
 }
 
-/// How many upgrades: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
-}
-
 #[test]
 fn under_load_no_request_and_no_call_fails() {
     let (server, _) = start();
@@ -60,7 +55,7 @@ fn under_load_no_request_and_no_call_fails() {
     let workers = server.workers();
     let requests = Load::start(server.address(), 3, "/echo?body=hi");
     let calls = Load::start(server.address(), 3, "/rpc?method=rpc.Version");
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         let before = (requests.answers(), calls.answers());
         eventually(SOON, || {
             requests.answers() > before.0 + 20 && calls.answers() > before.1 + 20
@@ -96,7 +91,7 @@ fn our_endpoints_answer_at_any_moment() {
     }));
     let health = Load::start_fresh(local(status), 2, "/health?plugin=http");
     let page = Load::start_fresh(local(metrics), 2, "/metrics");
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         let before = (health.answers(), page.answers());
         eventually(SOON, || {
             health.answers() > before.0 + 20 && page.answers() > before.1 + 20
@@ -139,7 +134,7 @@ fn whoever_asks_by_the_control_directory_is_let_in_at_any_moment() {
             (refused, answered)
         }
     });
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         upgrade_self(&server);
     }
     over.store(true, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use rr_tests::{
     operator::{self, upgrade_self},
     process,
     room::free_port,
+    rounds,
     rpc_place::{self, Place, local},
     server::merge,
     standin,
@@ -40,12 +41,6 @@ fn echo(rpc: &mut Rpc, text: &str) {
     assert_eq!(rpc.exchange("kv.Echo", flag::RAW, text.as_bytes()).text(), text);
 }
 
-/// How many upgrades: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
-}
-
 /// Connections that are lent: sockets that both the plugin and the supervisor have.
 fn lent(place: &Place) -> usize {
     let sockets = |pid: u32| -> HashSet<PathBuf> {
@@ -73,7 +68,7 @@ fn a_call_that_waits_is_answered_however_often_the_program_is_replaced() {
     let patient = waits.begin("kv.Wait", flag::RAW, b"patient");
     // Another one of the same connection goes past it.
     echo(&mut waits, "past it");
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         upgrade_self(&place.server);
         echo(&mut waits, "still past it");
         echo(&mut other, "and on another one");
@@ -118,7 +113,7 @@ fn a_lent_connection_stays_lent() {
         echo(&mut rpc, &number.to_string());
     }
     eventually(SOON, || lent(&place) == 1);
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         upgrade_self(&place.server);
         echo(&mut rpc, "lent");
         assert_eq!(lent(&place), 1, "{}", place.server.log());
@@ -174,7 +169,7 @@ fn under_load_every_answer_is_of_its_call() {
             })
         })
         .collect();
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         let before = answered.load(Ordering::Relaxed);
         eventually(SOON, || answered.load(Ordering::Relaxed) > before + 200);
         upgrade_self(&place.server);

@@ -4,8 +4,8 @@
 use nix::sys::signal::Signal;
 use rr_common::frame::flag;
 use rr_tests::{
-    Client, Room, Rpc, Server, bin, eventually, metrics::sample, operator, process, room::free_port, rpc_place::local,
-    server::merge, standin, wait::SOON,
+    Client, Room, Rpc, Server, bin, eventually, metrics::sample, operator, process, room::free_port, rounds,
+    rpc_place::local, server::merge, standin, wait::SOON,
 };
 use serde_json::{Value, json};
 use std::{
@@ -125,12 +125,6 @@ impl Place {
 /// What has been ready for so long is restarted at once, however often it dies.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// How many upgrades: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
-}
-
 #[test]
 fn under_load_every_call_counts_once() {
     let place = Place::start(json!({"metrics": {"collect": {"calls": {"type": "counter", "labels": ["client"]}}}}));
@@ -147,7 +141,7 @@ fn under_load_every_call_counts_once() {
                 }
             });
         }
-        for _ in 0..rounds() {
+        for _ in 0..rounds(3) {
             let before = answered.load(Ordering::Relaxed);
             eventually(SOON, || answered.load(Ordering::Relaxed) > before + 200);
             place.upgrade();
@@ -168,7 +162,7 @@ fn what_plugins_have_counted_never_shrinks() {
     let place = Place::start(json!({"http": {"middleware": ["http_metrics"]}}));
     let requests = || sample(&place.page.get("/").text(), "rr_http_request_total{status=\"200\"}").unwrap_or_default();
     let mut sent = 0;
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         for _ in 0..5 {
             assert_eq!(place.server.client().get("/echo?body=hi").status, 200);
             sent += 1;
@@ -324,7 +318,7 @@ fn a_death_at_any_moment_is_seen() {
         place.client().call("lock.Lock", &argument).json()["ok"] == true
     };
     assert!(lock("one"));
-    for round in 0..2 * rounds() {
+    for round in 0..2 * rounds(3) {
         let plugins = ["http", "lock"].map(|plugin| {
             place.wait_settled(plugin);
             (plugin, place.server.plugin(&format!("rr-{plugin}")))

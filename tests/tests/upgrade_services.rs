@@ -7,6 +7,7 @@ use rr_tests::{
     operator::{rr, upgrade_self},
     process,
     room::free_port,
+    rounds,
     rpc_place::local,
     server::merge,
     wait::{SOON, holds_within},
@@ -114,12 +115,6 @@ impl Place {
     }
 }
 
-/// How many upgrades: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
-}
-
 /// A program that is fit, and gone when it is to be executed.
 fn vanishing(room: &Room) -> PathBuf {
     let server = bin::server().display().to_string();
@@ -166,7 +161,7 @@ fn it_goes_on_and_every_line_is_logged_once() {
     });
     let mut place = start(room, &services);
     let pid = place.pid("counting");
-    for round in 0..rounds() {
+    for round in 0..rounds(3) {
         let before = place.said("counting").len();
         eventually(SOON, || place.said("counting").len() > before + 1000);
         place.upgrade();
@@ -325,7 +320,7 @@ fn what_calls_have_made_stays_and_obeys() {
     eventually(SOON, || place.logged("wait", "once") == 1);
     let before = place.statuses();
     assert_eq!(before["once"][0].2["message"], "process does not exist: exit status 3");
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         place.upgrade();
         assert_eq!(place.statuses(), before);
     }

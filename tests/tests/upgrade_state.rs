@@ -7,6 +7,7 @@ use rr_kv::v1::{CounterRequest, CounterResponse, Item, Request, Response};
 use rr_tests::{
     Room, Rpc, Server, bin, eventually, process,
     room::free_port,
+    rounds,
     rpc_place::{self, local},
     server::merge,
     wait::SOON,
@@ -27,12 +28,6 @@ use std::{
 /// Keys in memory before the first upgrade, and in one call.
 const KEYS: usize = 100_000;
 const PIECE: usize = 1000;
-
-/// How many upgrades: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
-}
 
 /// A server with storages and locks.
 struct Place {
@@ -279,7 +274,7 @@ fn an_upgrade_of_kv_loses_no_key_and_fails_no_call() {
         .stdout(Stdio::piped());
     let php = php.spawn().unwrap();
     let counting = Counting::start(&place, &["memory"; 4]);
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         counting.goes_on();
         place.upgraded("kv");
         counting.goes_on();
@@ -304,7 +299,7 @@ fn an_upgrade_of_kv_fails_no_call_on_a_file() {
     let mut rpc = place.rpc();
     fill(&mut rpc, "boltdb", 2 * PIECE);
     let counting = Counting::start(&place, &["boltdb", "boltdb", "memory"]);
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         counting.goes_on();
         place.upgraded("kv");
     }
@@ -522,7 +517,7 @@ fn an_upgrade_of_lock_frees_nothing_and_keeps_the_queue() {
         })
     };
     let contending: Vec<_> = (0..4).map(contend).collect();
-    for _ in 0..rounds() {
+    for _ in 0..rounds(3) {
         let before = rounds_done.load(Ordering::Relaxed);
         eventually(SOON, || rounds_done.load(Ordering::Relaxed) > before + 20);
         place.upgraded("lock");

@@ -4,7 +4,7 @@
 
 use rr_tests::server::http_config;
 use rr_tests::wait::SOON;
-use rr_tests::{Room, Server, bin, eventually, process, project::save, room::free_port};
+use rr_tests::{Room, Server, bin, eventually, process, project::save, room::free_port, rounds};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -37,18 +37,12 @@ fn answer(server: &Server) -> String {
     server.client().get("/").text()
 }
 
-/// How many rounds: more by `RR_TEST_ROUNDS`.
-fn rounds() -> usize {
-    let asked = std::env::var("RR_TEST_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
-}
-
 #[test]
 fn a_request_after_a_save_runs_the_new_code() {
     let server = project(&["up", "--watch"], json!({}));
     let mut connection = server.client().connect();
     assert_eq!(connection.get("/").text(), "first");
-    for round in 0..rounds() {
+    for round in 0..rounds(20) {
         let text = format!("round {round}");
         let code = format!("return '{text}';");
         match round % 2 {
@@ -268,11 +262,12 @@ fn upgrade(server: &Server) {
 /// The supervisor becomes another program, and its plugin goes on with the gate that it has.
 #[test]
 fn after_an_upgrade_of_the_supervisor_no_request_meets_old_code() {
+    let rounds = rounds(20);
     let server = project(&["up", "--watch"], json!({"supervisor": {"adopt_timeout": "20s"}}));
     let plugin = server.plugin("rr-http");
     let mut connection = server.client().connect();
     assert_eq!(connection.get("/").text(), "first");
-    for round in 0..rounds() {
+    for round in 0..rounds {
         if round % 4 == 0 {
             upgrade(&server);
         }
@@ -294,7 +289,7 @@ fn after_an_upgrade_of_the_supervisor_no_request_meets_old_code() {
     eventually(SOON, || server.workers().len() == 2);
     let workers = server.workers();
     upgrade(&server);
-    assert_eq!(answer(&server), format!("round {}", rounds() - 1));
+    assert_eq!(answer(&server), format!("round {}", rounds - 1));
     assert_eq!((server.workers(), server.plugin("rr-http")), (workers, plugin));
     assert!(server.stop().success());
 }
@@ -306,7 +301,7 @@ fn a_save_during_an_upgrade_of_the_supervisor_is_not_missed() {
     let plugin = server.plugin("rr-http");
     let mut connection = server.client().connect();
     assert_eq!(connection.get("/").text(), "first");
-    for round in 0..rounds() / 2 {
+    for round in 0..rounds(20) / 2 {
         std::thread::scope(|scope| {
             let upgrading = scope.spawn(|| upgrade(&server));
             let mut saved = 0;
