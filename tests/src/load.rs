@@ -5,6 +5,7 @@
 
 mod h2;
 
+use crate::Server;
 use crate::client::PATIENCE;
 use crate::wait::{SOON, eventually};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -77,6 +78,20 @@ impl Load {
     pub fn goes_on(&self) {
         let before = self.answers();
         eventually(SOON, || self.answers() > before + 20);
+    }
+
+    /// Ends it, and no request may have failed.
+    #[track_caller]
+    pub fn stop_unharmed(self, server: &Server) -> Outcome {
+        let outcome = self.stop();
+        assert_eq!(
+            (outcome.refused, &outcome.failures[..]),
+            (0, &[][..]),
+            "{}",
+            server.log()
+        );
+        assert!(outcome.answers > 0, "nothing was answered\n{}", server.log());
+        outcome
     }
 
     /// Ends it.

@@ -2,7 +2,6 @@
 
 use crate::bin;
 use crate::client::Rpc;
-use crate::load::Outcome;
 use crate::room::{Room, free_port};
 use crate::rpc_place::local;
 use crate::server::{Server, http_config, merge};
@@ -142,17 +141,6 @@ pub fn at(port: u16) -> Value {
 /// Nobody listens there.
 pub fn closed(port: u16) -> bool {
     TcpStream::connect(local(port)).is_err()
-}
-
-/// Every request was answered.
-#[track_caller]
-pub fn assert_none_failed(outcome: &Outcome, server: &Server) {
-    assert_eq!(
-        (outcome.refused, &outcome.failures[..]),
-        (0, &[][..]),
-        "{}",
-        server.log()
-    );
 }
 
 /// Output as text.

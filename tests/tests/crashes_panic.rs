@@ -2,14 +2,7 @@
 //! its words and its place.
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{
-    Rpc, Server, bin, eventually,
-    load::{Load, Outcome},
-    room::free_port,
-    rpc_place::local,
-    standin,
-    wait::SOON,
-};
+use rr_tests::{Rpc, Server, bin, eventually, load::Load, room::free_port, rpc_place::local, standin, wait::SOON};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -58,17 +51,6 @@ fn told(server: &Server, program: &str) -> usize {
     server.log_json().iter().filter(is).count()
 }
 
-#[track_caller]
-fn assert_nothing_failed(outcome: &Outcome, server: &Server) {
-    assert_eq!(
-        (outcome.refused, &outcome.failures[..]),
-        (0, &[][..]),
-        "{}",
-        server.log()
-    );
-    assert!(outcome.answers > 0);
-}
-
 /// The task of a connection panics on the frame thread that moves all the others.
 #[test]
 fn a_panic_in_a_request_costs_that_request() {
@@ -82,7 +64,7 @@ fn a_panic_in_a_request_costs_that_request() {
         assert!(failed.is_err(), "{failed:?}");
         eventually(SOON, || told(&server, "rr-test-plugin") == round);
     }
-    assert_nothing_failed(&load.stop(), &server);
+    load.stop_unharmed(&server);
     assert_eq!(server.plugin("rr-test-plugin"), before);
     assert!(server.stop().success());
 }
@@ -124,7 +106,7 @@ fn a_panic_in_a_call_or_a_task_costs_no_more_and_two_at_once_the_process() {
         lines.contains("and once more") && lines.contains("rr-test-plugin.rs:"),
         "{death}"
     );
-    assert_nothing_failed(&load.stop(), &server);
+    load.stop_unharmed(&server);
     assert!(server.stop().success());
 }
 
@@ -152,6 +134,6 @@ fn a_panic_on_the_main_thread_costs_the_plugin_which_comes_back() {
         lines.contains(WORDS) && lines.contains("thread 'main'") && lines.contains("rr-test-custom.rs:"),
         "{death}"
     );
-    assert_nothing_failed(&load.stop(), &server);
+    load.stop_unharmed(&server);
     assert!(server.stop().success());
 }

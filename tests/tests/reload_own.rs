@@ -5,7 +5,7 @@ use rr_tests::{
     Client, Rpc, eventually,
     load::Load,
     metrics::sample,
-    reload::{Place, action, assert_none_failed, at, closed, endpoint, error, tcp, text},
+    reload::{Place, action, at, closed, endpoint, error, tcp, text},
     room::free_port,
     rounds,
     rpc_place::local,
@@ -56,7 +56,7 @@ fn the_health_endpoint_comes_moves_changes_and_goes() {
         eventually(SOON, || usize::from(page(first, "/jobs").0) == status);
     }
     checks.goes_on();
-    assert_none_failed(&checks.stop(), &place.server);
+    checks.stop_unharmed(&place.server);
 
     let mut kept = Client::tcp(local(first)).connect();
     assert_eq!(kept.get("/health").status, 200);
@@ -72,7 +72,7 @@ fn the_health_endpoint_comes_moves_changes_and_goes() {
     eventually(SOON, || closed(second));
     assert!(asked().unwrap().contains("can't find service"));
     load.goes_on();
-    assert_none_failed(&load.stop(), &place.server);
+    load.stop_unharmed(&place.server);
     assert_eq!(place.server.plugin("rr-http"), http);
     assert!(place.server.stop().success());
 }
@@ -109,8 +109,7 @@ fn the_page_of_metrics_comes_moves_with_its_numbers_and_goes() {
         assert!(sample(&page(address, "/metrics").1, "orders").unwrap() > 20.0);
         eventually(SOON, || closed(before));
     }
-    let outcome = counting.stop();
-    assert_none_failed(&outcome, &place.server);
+    let outcome = counting.stop_unharmed(&place.server);
     let shown = page(address, "/metrics").1;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let counted = outcome.answers as f64;

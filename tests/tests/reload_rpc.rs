@@ -7,7 +7,7 @@ use rr_tests::{
     Room, Rpc, bin, eventually,
     load::Load,
     process,
-    reload::{Place, action, assert_none_failed, closed, endpoint, error, tcp, text},
+    reload::{Place, action, closed, endpoint, error, tcp, text},
     room::free_port,
     rounds,
     rpc_place::local,
@@ -82,7 +82,7 @@ fn the_rpc_port_moves_and_no_call_fails() {
     calls.goes_on();
     kept.goes_on();
     for load in [calls, kept, requests] {
-        assert_none_failed(&load.stop(), &place.server);
+        load.stop_unharmed(&place.server);
     }
     assert_eq!(place.server.plugin("rr-kv"), kv);
 
@@ -101,7 +101,7 @@ fn the_rpc_port_moves_and_no_call_fails() {
     assert_eq!(endpoint(&place.reload(), "rpc"), "moved");
     eventually(SOON, || closed(port));
     calls.goes_on();
-    assert_none_failed(&calls.stop(), &place.server);
+    calls.stop_unharmed(&place.server);
     clients_find_it(&place);
     assert!(place.server.stop().success());
 }
@@ -132,7 +132,7 @@ fn the_rpc_section_comes_and_goes() {
         eventually(SOON, || closed(port));
         clients_find_it(&place);
     }
-    assert_none_failed(&load.stop(), &place.server);
+    load.stop_unharmed(&place.server);
     assert!(place.server.stop().success());
 }
 
@@ -302,7 +302,7 @@ fn a_plugin_gets_another_user() {
     let told = place.refused();
     assert!(told.contains("no such user: nobody at all"), "{told}");
     load.goes_on();
-    assert_none_failed(&load.stop(), &place.server);
+    load.stop_unharmed(&place.server);
     let has = json!({"storage": "memory", "items": [{"key": "k"}]});
     let kept = Rpc::tcp(local(rpc)).call("kv.Has", &has).json();
     assert_eq!(kept["items"][0]["key"], "k");
