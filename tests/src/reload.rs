@@ -1,13 +1,12 @@
 //! A server whose configuration is written anew, and told to read it again.
 
-use crate::bin;
 use crate::client::Rpc;
+use crate::operator::{self, succeeded};
 use crate::room::{Room, free_port};
 use crate::rpc_place::local;
 use crate::server::{Server, http_config, merge};
 use serde_json::{Value, json};
 use std::net::TcpStream;
-use std::process::{Command, Output};
 
 /// A server whose configuration can be written anew.
 pub struct Place {
@@ -46,9 +45,7 @@ impl Place {
         let port = free_port();
         let config = http_config(port, settings.clone());
         let path = room.write(file, config.to_string());
-        let mut command = Command::new(bin::server());
-        command.args(arguments).arg("-c").arg(path);
-        let server = Server::run(room, port, command);
+        let server = Server::run(room, port, operator::command(arguments, &path));
         server.wait_ready();
         Self { server, port, settings }
     }
@@ -65,13 +62,6 @@ impl Place {
         self.write(".rr.yaml", changes);
     }
 
-    /// Runs a command of the server's program with that file of its.
-    pub fn command(&self, file: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(bin::server());
-        command.args(arguments).arg("-c").arg(self.server.room().file(file));
-        command.output().unwrap()
-    }
-
     /// Reloads; the answer.
     #[track_caller]
     pub fn reload(&self) -> Value {
@@ -81,23 +71,17 @@ impl Place {
     /// The same by another path.
     #[track_caller]
     pub fn reload_by(&self, file: &str) -> Value {
-        let output = self.command(file, &["reload", "--json"]);
-        assert!(
-            output.status.success(),
-            "{}\n{}",
-            text(&output.stderr),
-            self.server.log()
-        );
-        serde_json::from_slice(&output.stdout).unwrap()
+        let file = self.server.room().file(file);
+        let output = operator::command(&["reload", "--json"], &file).output().unwrap();
+        serde_json::from_str(&succeeded(&self.server, &output)).unwrap()
     }
 
     /// A reload that fails; the reason.
     #[track_caller]
     pub fn refused(&self) -> String {
-        let output = self.command(".rr.yaml", &["reload", "--json"]);
-        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        let output = operator::rr(&self.server, &["reload", "--json"]);
+        let reason = operator::refused(&output);
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let reason = text(&output.stderr);
         assert!(reason.contains(answer["error"].as_str().unwrap()), "{reason}");
         reason
     }
@@ -141,9 +125,4 @@ pub fn at(port: u16) -> Value {
 /// Nobody listens there.
 pub fn closed(port: u16) -> bool {
     TcpStream::connect(local(port)).is_err()
-}
-
-/// Output as text.
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

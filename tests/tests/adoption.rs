@@ -3,8 +3,9 @@
 
 use nix::sys::signal::Signal;
 use rr_tests::{
-    Room, Rpc, Server, bin, eventually,
+    Room, Rpc, Server, eventually,
     load::Load,
+    operator::{self, refused, rr, seen, told},
     process,
     room::free_port,
     rpc_place::local,
@@ -13,43 +14,19 @@ use rr_tests::{
     wait::SOON,
 };
 use serde_json::{Value, json};
-use std::{collections::HashSet, process::Command};
+use std::collections::HashSet;
 
 /// A supervisor of the same configuration file, in place of one that was killed.
 fn successor(dead: &Server) -> Server {
-    let mut command = Command::new(bin::server());
-    command.args(["serve", "-c"]).arg(dead.room().file(".rr.yaml"));
+    let command = operator::command(&["serve"], &dead.room().file(".rr.yaml"));
     let next = Server::run(Room::new(), dead.address().port(), command);
     next.wait_log("RoadRunner server started");
     next
 }
 
-/// What a command says as JSON.
-fn told(dead: &Server, arguments: &[&str]) -> Value {
-    let mut command = Command::new(bin::server());
-    let file = dead.room().file(".rr.yaml");
-    let output = command
-        .args(arguments)
-        .args(["--json", "-c"])
-        .arg(file)
-        .output()
-        .unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
-}
-
-/// A plugin's process, as the supervisor sees it.
-fn seen(dead: &Server, name: &str) -> Value {
-    let all = told(dead, &["plugins"]);
-    let found = all["plugins"].as_array().and_then(|all| {
-        let mut all = all.iter();
-        all.find(|process| process["name"] == name).cloned()
-    });
-    found.unwrap_or_default()
-}
-
 /// The workers of the plugin http.
 fn workers(dead: &Server) -> HashSet<u64> {
-    let all = told(dead, &["workers", "http"]);
+    let all = told(dead, &["workers", "http", "--json"]);
     let workers = all["plugins"][0]["workers"].as_array().cloned().unwrap_or_default();
     workers.iter().filter_map(|worker| worker["pid"].as_u64()).collect()
 }
@@ -142,7 +119,7 @@ fn after_a_reload_with_other_addresses_they_are_found_as_well() {
     let (server, _) = http(json!({}));
     let port = free_port();
     change(&server, json!({"http": {"address": format!("127.0.0.1:{port}")}}));
-    assert!(told(&server, &["reload"]).is_object());
+    assert!(told(&server, &["reload", "--json"]).is_object());
     let pid = seen(&server, "http")["pid"].clone();
     let load = Load::start(local(port), 2, "/echo?body=hi");
     kill(&server);
@@ -261,10 +238,7 @@ fn one_supervisor_adopts() {
     let pid = server.plugin("rr-http");
     kill(&server);
     let next = successor(&server);
-    let mut command = Command::new(bin::server());
-    let second = command.args(["serve", "-c"]).arg(server.room().file(".rr.yaml"));
-    let second = second.output().unwrap();
-    assert_eq!(second.status.code(), Some(1));
+    refused(&rr(&server, &["serve"]));
     assert_eq!(seen(&server, "http")["pid"], pid);
     // And again, after the adopting one.
     kill(&next);

@@ -3,7 +3,9 @@
 
 use nix::sys::signal::Signal;
 use rr_tests::{
-    Rpc, Server, bin, eventually, process,
+    Rpc, Server, bin, eventually,
+    operator::{rr, seen, text},
+    process,
     reload::{Place, action},
     room::free_port,
     rpc_place::local,
@@ -31,16 +33,6 @@ fn start(server: &Server, program: &str, plugin: &str) -> Child {
     command.spawn().unwrap()
 }
 
-/// What `rr plugins` says of the plugin.
-fn seen(server: &Server) -> Value {
-    let mut command = Command::new(bin::server());
-    let file = server.room().file(".rr.yaml");
-    let output = command.args(["plugins", "--json", "-c"]).arg(file).output().unwrap();
-    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let all = all["plugins"].as_array().unwrap();
-    all.iter().find(|process| process["name"] == "http").unwrap().clone()
-}
-
 #[test]
 fn an_attached_plugin_comes_goes_and_is_stopped_with_the_server() {
     let room = rr_tests::Room::new();
@@ -53,11 +45,11 @@ fn an_attached_plugin_comes_goes_and_is_stopped_with_the_server() {
     });
     let server = standin::launch(room, json!({}), settings);
     server.wait_log("RoadRunner server started");
-    assert_eq!(seen(&server)["state"], "down");
+    assert_eq!(seen(&server, "http")["state"], "down");
 
     let mut plugin = start_plugin(&server);
-    eventually(SOON, || seen(&server)["state"] == "running");
-    assert_eq!(seen(&server)["pid"], plugin.id());
+    eventually(SOON, || seen(&server, "http")["state"] == "running");
+    assert_eq!(seen(&server, "http")["pid"], plugin.id());
     assert_eq!(server.client().get("/").text(), plugin.id().to_string());
 
     // A second one of that name is a stranger.
@@ -66,18 +58,14 @@ fn an_attached_plugin_comes_goes_and_is_stopped_with_the_server() {
 
     plugin.kill().unwrap();
     plugin.wait().unwrap();
-    eventually(SOON, || seen(&server)["state"] == "down");
-    assert_eq!(seen(&server)["deaths"][0]["exit"], "ended");
+    eventually(SOON, || seen(&server, "http")["state"] == "down");
+    assert_eq!(seen(&server, "http")["deaths"][0]["exit"], "ended");
     assert!(server.running());
 
     let mut again = start_plugin(&server);
-    eventually(SOON, || seen(&server)["pid"] == again.id());
-    let refused = Command::new(bin::server())
-        .args(["upgrade", "http", "-c"])
-        .arg(server.room().file(".rr.yaml"))
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("started by its service manager"));
+    eventually(SOON, || seen(&server, "http")["pid"] == again.id());
+    let refused = text(&rr(&server, &["upgrade", "http"]).stderr);
+    assert!(refused.contains("started by its service manager"), "{refused}");
     server.signal(Signal::SIGTERM);
     assert!(again.wait().unwrap().success(), "{}", server.log());
     assert!(server.wait_exit(SOON).success(), "{}", server.log());

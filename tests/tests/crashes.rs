@@ -3,12 +3,19 @@
 
 use nix::sys::signal::Signal;
 use rr_tests::{
-    Client, Room, Rpc, Server, bin, eventually, load::Load, process, room::free_port, rounds, rpc_place::local,
-    server::php, standin, wait::SOON,
+    Client, Room, Rpc, Server, bin, eventually,
+    load::Load,
+    operator::{parsed, printed, rr, text},
+    process,
+    room::free_port,
+    rounds,
+    rpc_place::local,
+    server::php,
+    standin,
+    wait::SOON,
 };
 use serde_json::{Value, json};
 use std::{
-    process::{Command, Output},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -22,27 +29,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// What has been ready for so long is restarted at once, however often it dies.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// Runs a command of the command line against a server.
-fn rr(server: &Server, arguments: &[&str]) -> Output {
-    let file = server.room().file(".rr.yaml");
-    let mut command = Command::new(bin::server());
-    command.args(arguments).arg("-c").arg(file).output().unwrap()
-}
-
-#[track_caller]
-fn printed(output: &Output) -> String {
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success() && err.is_empty(), "{out}\n{err}");
-    out.into_owned()
-}
-
 /// What `why` knows, as JSON.
 #[track_caller]
 fn why(server: &Server, about: &str) -> Value {
-    serde_json::from_str(&printed(&rr(server, &["why", about, "--json"]))).unwrap()
+    parsed(&rr(server, &["why", about, "--json"]))
 }
 
 /// One plugin as `rr plugins` shows it.
@@ -149,7 +139,7 @@ fn why_a_worker_died_is_told() {
     let crashed = server.workers()[0];
     assert_eq!(get("/exit?code=3&secret=1").status, 500);
     let told = || rr(&server, &["why", &crashed.to_string(), "--json"]);
-    eventually(SOON, || String::from_utf8_lossy(&told().stdout).contains("crash"));
+    eventually(SOON, || text(&told().stdout).contains("crash"));
     let death = why(&server, &crashed.to_string())["deaths"][0].take();
     assert_eq!(
         (&death["plugin"], &death["worker"], &death["cause"], &death["execs"]),
@@ -193,7 +183,7 @@ fn why_a_worker_died_is_told() {
     let unknown = rr(&server, &["why", "1"]);
     assert!(!unknown.status.success());
     let nobody = rr(&server, &["why", "nobody"]);
-    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no such plugin: nobody"));
+    assert!(text(&nobody.stderr).contains("no such plugin: nobody"));
     assert!(server.stop().success());
 }
 

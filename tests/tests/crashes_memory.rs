@@ -4,7 +4,7 @@
 use rr_tests::{
     Room, Server, bin, eventually,
     load::Load,
-    operator::{rr, succeeded, upgrade_self},
+    operator::{told, upgrade_self},
     process,
     room::free_port,
     server::{http_config, php},
@@ -42,7 +42,7 @@ fn launch(room: Room, program: &Path) -> Server {
 
 /// What `rr why kv` tells, as JSON.
 fn why(server: &Server) -> Value {
-    serde_json::from_str(&succeeded(server, &rr(server, &["why", "kv", "--json"]))).unwrap()
+    told(server, &["why", "kv", "--json"])
 }
 
 fn deaths(server: &Server) -> Vec<Value> {

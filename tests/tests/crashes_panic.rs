@@ -2,9 +2,10 @@
 //! its words and its place.
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{Rpc, Server, bin, eventually, load::Load, room::free_port, rpc_place::local, standin, wait::SOON};
+use rr_tests::{
+    Rpc, Server, bin, eventually, load::Load, operator, room::free_port, rpc_place::local, standin, wait::SOON,
+};
 use serde_json::{Value, json};
-use std::process::Command;
 
 /// Clients of HTTP meanwhile.
 const CLIENTS: usize = 3;
@@ -30,13 +31,7 @@ fn restarts(rpc: &mut Rpc, name: &str) -> u64 {
 
 /// The one death that `rr why` tells of a plugin.
 fn death(server: &Server, name: &str) -> Value {
-    let file = server.room().file(".rr.yaml");
-    let output = Command::new(bin::server())
-        .args(["why", name, "--json", "-c"])
-        .arg(file)
-        .output()
-        .unwrap();
-    let mut why: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut why = operator::told(server, &["why", name, "--json"]);
     let deaths = why["deaths"].as_array_mut().unwrap();
     assert_eq!(deaths.len(), 1, "{deaths:?}");
     deaths.remove(0)

@@ -4,7 +4,13 @@
 
 use nix::sys::signal::Signal;
 use rr_tests::{
-    Room, Rpc, Server, bin, eventually, process, room::free_port, rpc_place::local, server::merge, wait::SOON,
+    Room, Rpc, Server, bin, eventually,
+    operator::{self, done, refused, rr, seen, succeeded},
+    process,
+    room::free_port,
+    rpc_place::local,
+    server::merge,
+    wait::SOON,
 };
 use serde_json::{Value, json};
 use std::{fs, process::Command};
@@ -43,15 +49,6 @@ fn start(mode: &str, settings: Value) -> Server {
 
 fn rpc(server: &Server) -> Rpc {
     Rpc::tcp(server.address())
-}
-
-/// A client command; whether it succeeded, and both of its outputs.
-fn command(server: &Server, arguments: &[&str]) -> (bool, String) {
-    let file = server.room().file(".rr.yaml");
-    let ran = Command::new(bin::server()).args(arguments).arg("-c").arg(file).output();
-    let ran = ran.unwrap();
-    let text = [ran.stdout, ran.stderr].concat();
-    (ran.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// What is in the control directory besides the server's own files.
@@ -93,22 +90,14 @@ fn a_custom_plugin_is_treated_as_one_of_ours() {
     let unknown = rpc.call("own.Nothing", &Value::Null);
     assert_eq!(unknown.error().unwrap(), "rpc: can't find method own.Nothing");
 
-    let (_, plugins) = command(&server, &["plugins", "--json"]);
-    let plugins: Value = serde_json::from_str(&plugins).unwrap();
-    let own = plugins["plugins"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|plugin| plugin["name"] == "own")
-        .unwrap();
+    let own = seen(&server, "own");
     assert_eq!(
         (&own["version"], &own["state"], &own["workers"]),
         (&json!("1.2.3"), &json!("running"), &json!(1))
     );
-    let (_, workers) = command(&server, &["workers", "own"]);
+    let workers = done(&server, &["workers", "own"]);
     assert!(workers.contains(&pid.to_string()), "{workers}");
-    let (done, text) = command(&server, &["reset", "own"]);
-    assert!(done, "{text}");
+    done(&server, &["reset", "own"]);
     server.wait_log("asked to reset");
     let health = rr_tests::Client::tcp(local(status)).get("/health?plugin=own");
     assert_eq!(health.status, 200, "{}", health.text());
@@ -154,8 +143,7 @@ fn it_is_upgraded_by_overlap_unless_it_keeps_state() {
     let server = start("", json!({}));
     let mut rpc = rpc(&server);
     let before = rpc.call("own.Pid", &Value::Null).json();
-    let (done, text) = command(&server, &["upgrade", "own"]);
-    assert!(done, "{text}");
+    done(&server, &["upgrade", "own"]);
     eventually(SOON, || rpc.call("own.Pid", &Value::Null).json() != before);
     let old = u32::try_from(before.as_u64().unwrap()).unwrap();
     eventually(SOON, || !process::alive(old));
@@ -197,11 +185,8 @@ fn an_upgrade_to_another_version_of_the_contract_leaves_the_old_process() {
     let mut rpc = rpc(&server);
     let before = rpc.call("own.Pid", &Value::Null).json();
     fs::write(&next, "").unwrap();
-    let (done, text) = command(&server, &["upgrade", "own"]);
-    assert!(
-        !done && text.contains("speaks version 99 of the control contract"),
-        "{text}"
-    );
+    let told = refused(&rr(&server, &["upgrade", "own"]));
+    assert!(told.contains("speaks version 99 of the control contract"), "{told}");
     assert_eq!(rpc.call("own.Pid", &Value::Null).json(), before);
     assert_eq!(left_behind(&server).len(), 1);
     assert!(server.stop().success());
@@ -463,14 +448,12 @@ fn the_python_example() {
         });
         let socket = format!("rpc.listen=unix://{}", server.room().file("rpc.sock").display());
         let config = bin::repository().join("examples/plugin-python/.rr.yaml");
-        let upgrade = Command::new(bin::server())
-            .args(["upgrade", "words", "-o", &socket, "-c"])
-            .arg(config)
+        let upgrade = operator::command(&["upgrade", "words", "-o", &socket], &config)
             .output()
             .unwrap();
         eventually(SOON, || plugin().is_some_and(|pid| pid != second));
         over.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(upgrade.status.success(), "{}", String::from_utf8_lossy(&upgrade.stderr));
+        succeeded(&server, &upgrade);
         load.join().unwrap()
     });
     assert_eq!(failed, Vec::<String>::new());

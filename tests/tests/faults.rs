@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     load::Load,
-    process,
+    operator, process,
     room::free_port,
     rounds::number,
     rpc_place::local,
@@ -385,8 +385,8 @@ fn config(web: u16, rpc: u16, control: &Path) -> Value {
 }
 
 fn serve(room: Room, web: u16, file: &Path, temporary: &Path) -> Server {
-    let mut command = std::process::Command::new(bin::server());
-    command.arg("serve").arg("-c").arg(file).env("TMPDIR", temporary);
+    let mut command = operator::command(&["serve"], file);
+    command.env("TMPDIR", temporary);
     let server = Server::run(room, web, command);
     let started = holds_within(RECOVERY, || {
         server.log().contains("RoadRunner server started") || !server.running()

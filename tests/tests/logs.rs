@@ -5,7 +5,7 @@
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use rr_tests::wait::{SOON, holds_within};
-use rr_tests::{Room, Server, bin, process, room::free_port, server::http_config};
+use rr_tests::{Room, Server, bin, operator::command, process, room::free_port, server::http_config};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -222,9 +222,7 @@ fn up_shows_lines_for_people_whatever_the_configuration_says() {
     let (room, port) = (Room::new(), free_port());
     let logs = json!({"mode": "production", "encoding": "json", "output": ["rr.log"]});
     let config = room.write(".rr.yaml", http_config(port, json!({"logs": logs})).to_string());
-    let mut command = Command::new(bin::server());
-    command.arg("up").arg("-c").arg(config);
-    let server = Server::run(room, port, command);
+    let server = Server::run(room, port, command(&["up"], &config));
     server.wait_ready();
     server.client().get("/hello?people");
     server.client().get("/stderr?text=PHP%20Warning%3A%20one%0Atwo");

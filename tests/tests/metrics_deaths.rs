@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::{
-    Client, Server, bin, eventually,
+    Client, eventually,
     metrics::{sample, serve},
+    operator::done,
     process,
     room::free_port,
     wait::SOON,
 };
 use serde_json::json;
-use std::process::Command;
 
 /// Ends of workers with that cause.
 fn workers(page: &Client, cause: &str) -> f64 {
@@ -21,17 +21,6 @@ fn workers(page: &Client, cause: &str) -> f64 {
 fn processes(page: &Client, cause: &str) -> f64 {
     let name = format!("rr_plugin_deaths_total{{cause=\"{cause}\",plugin=\"http\"}}");
     sample(&page.get("/").text(), &name).unwrap_or(f64::NAN)
-}
-
-fn rr(server: &Server, arguments: &[&str]) {
-    let file = server.room().file(".rr.yaml");
-    let output = Command::new(bin::server())
-        .args(arguments)
-        .arg("-c")
-        .arg(file)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
@@ -48,7 +37,7 @@ fn deaths_are_counted_by_cause_over_every_death() {
     }
     server.client().get("/exit?code=3");
     eventually(SOON, || workers(&page, "crash") == 1.0);
-    rr(&server, &["reset"]);
+    done(&server, &["reset"]);
     eventually(SOON, || workers(&page, "reset") == 2.0);
 
     // A crash of the plugin, which had counted so far.
@@ -60,12 +49,12 @@ fn deaths_are_counted_by_cause_over_every_death() {
     eventually(SOON, || workers(&page, "crash") == 2.0);
 
     // An upgrade, before which it is asked once more.
-    rr(&server, &["upgrade", "http"]);
+    done(&server, &["upgrade", "http"]);
     eventually(SOON, || processes(&page, "upgrade") == 1.0);
     assert_eq!((workers(&page, "crash"), workers(&page, "reset")), (2.0, 2.0));
 
     // The next program of the supervisor knows what became of the plugins.
-    rr(&server, &["upgrade", "self"]);
+    done(&server, &["upgrade", "self"]);
     eventually(SOON, || {
         (processes(&page, "crash"), processes(&page, "upgrade")) == (1.0, 1.0)
     });

@@ -5,15 +5,16 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Server, bin, eventually,
     load::Load,
+    operator::{self, done, refused, succeeded, text, told},
     process,
-    reload::{Place, action, text},
+    reload::{Place, action},
     room::free_port,
     rounds,
     server::{http_config, php},
     wait::SOON,
 };
-use serde_json::{Value, json};
-use std::{os::unix::fs::symlink, path::Path, process::Command};
+use serde_json::json;
+use std::{os::unix::fs::symlink, path::Path};
 
 /// A release: the worker's script, and a file that tells which one it is.
 fn release(room: &Room, name: &str) {
@@ -48,9 +49,8 @@ fn reloads_under_load_fail_no_request() {
         }
         let port = free_port();
         room.write(file, http_config(port, settings.clone()).to_string());
-        let mut command = Command::new(bin::server());
-        command.arg("serve").arg("-c").arg(room.file("current/.rr.yaml"));
-        let server = Server::run(room, port, command);
+        let serve = operator::command(&["serve"], &room.file("current/.rr.yaml"));
+        let server = Server::run(room, port, serve);
         server.wait_ready();
         Place { server, port, settings }
     };
@@ -94,7 +94,7 @@ fn only_what_changed_gets_a_new_process() {
         (action(&answer, "http"), action(&answer, "kv")),
         ("unchanged", "unchanged")
     );
-    let told = text(&place.command(".rr.yaml", &["reload"]).stdout);
+    let told = done(&place.server, &["reload"]);
     assert!(
         told.contains("http: unchanged") && told.contains("`rr reset`"),
         "{told}"
@@ -102,12 +102,8 @@ fn only_what_changed_gets_a_new_process() {
     assert_eq!(place.server.plugin("rr-http"), http);
 
     place.change(json!({"http": {"pool": {"num_workers": 3}}}));
-    let dry = place.command(".rr.yaml", &["reload", "--dry-run"]);
-    assert!(
-        text(&dry.stdout).contains("http: replaced (http)"),
-        "{}",
-        text(&dry.stdout)
-    );
+    let dry = done(&place.server, &["reload", "--dry-run"]);
+    assert!(dry.contains("http: replaced (http)"), "{dry}");
     assert_eq!(place.server.plugin("rr-http"), http);
     let answer = place.reload();
     assert_eq!(
@@ -139,8 +135,7 @@ fn plugins_come_and_go_with_their_sections() {
     place.change(json!({"kv": {"memory": {"driver": "memory", "config": {}}}}));
     assert_eq!(action(&place.reload(), "kv"), "added");
     let kv = place.server.plugin("rr-kv");
-    let listed = text(&place.command(".rr.yaml", &["plugins", "--json"]).stdout);
-    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let listed = told(&place.server, &["plugins", "--json"]);
     let names: Vec<_> = listed["plugins"]
         .as_array()
         .unwrap()
@@ -280,10 +275,8 @@ fn a_new_release_has_its_own_variables_and_its_own_first_command() {
     });
     room.write("shared.yaml", http_config(port, settings).to_string());
     let command = |verb: &str, room: &Room| {
-        let mut command = Command::new(bin::server());
-        command
-            .args([verb, "-c", "../shared.yaml", "--dotenv", ".env", "-w"])
-            .arg(room.file("current"));
+        let mut command = operator::command(&[verb, "--dotenv", ".env"], Path::new("../shared.yaml"));
+        command.arg("-w").arg(room.file("current"));
         command
     };
     let serve = command("serve", &room);
@@ -293,8 +286,7 @@ fn a_new_release_has_its_own_variables_and_its_own_first_command() {
     assert_eq!(variable(), "one");
     let reload = || {
         let output = command("reload", server.room()).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout)
+        succeeded(&server, &output)
     };
     assert!(reload().contains("http: unchanged"));
     point(server.room().path(), "two");
@@ -316,15 +308,10 @@ fn a_stop_during_a_reload_wins() {
     let worker = bin::script("worker.php");
     let slow = json!(["php", worker.to_str().unwrap(), "--boot-sleep=10000"]);
     place.change(json!({"server": {"command": slow}}));
-    let file = place.server.room().file(".rr.yaml");
-    let reload = std::thread::spawn(move || {
-        let mut command = Command::new(bin::server());
-        command.args(["reload", "-c"]).arg(file).output().unwrap()
-    });
+    let reload = operator::start(&place.server, &["reload"]);
     eventually(SOON, || process::named(place.server.pid(), "rr-http").len() == 2);
     let second = place.refused();
     assert!(second.contains("another reload is under way"), "{second}");
     assert!(place.server.stop().success(), "{}", place.server.log());
-    let output = reload.join().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    refused(&reload.wait_with_output().unwrap());
 }

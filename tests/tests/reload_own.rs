@@ -5,7 +5,8 @@ use rr_tests::{
     Client, Rpc, eventually,
     load::Load,
     metrics::sample,
-    reload::{Place, action, at, closed, endpoint, error, tcp, text},
+    operator::done,
+    reload::{Place, action, at, closed, endpoint, error, tcp},
     room::free_port,
     rounds,
     rpc_place::local,
@@ -32,7 +33,7 @@ fn the_health_endpoint_comes_moves_changes_and_goes() {
 
     let (first, second) = (free_port(), free_port());
     place.change(json!({"status": {"address": at(first)}}));
-    let dry = text(&place.command(".rr.yaml", &["reload", "--dry-run"]).stdout);
+    let dry = done(&place.server, &["reload", "--dry-run"]);
     assert!(
         dry.contains(&format!("status: opened at 127.0.0.1:{first}")) && dry.contains("http: unchanged"),
         "{dry}"
@@ -141,7 +142,7 @@ fn services_are_steered_once_there_are_some() {
     place.change(json!({"service": {"beside": {"command": ["sleep", "1000"]}}}));
     place.reload();
     assert_eq!(listed().json()["services"], json!(["beside"]));
-    let workers = text(&place.command(".rr.yaml", &["workers", "service"]).stdout);
+    let workers = done(&place.server, &["workers", "service"]);
     assert!(workers.contains("sleep 1000"), "{workers}");
     place.change(json!({"service": null}));
     place.reload();

@@ -6,8 +6,9 @@ use rr_common::frame::flag;
 use rr_tests::{
     Room, Rpc, bin, eventually,
     load::Load,
+    operator::{done, parsed, printed, rr, upgrade_self},
     process,
-    reload::{Place, action, closed, endpoint, error, tcp, text},
+    reload::{Place, action, closed, endpoint, error, tcp},
     room::free_port,
     rounds,
     rpc_place::local,
@@ -27,11 +28,9 @@ const HAS: &str =
 /// The command line finds the server by its file.
 #[track_caller]
 fn clients_find_it(place: &Place) {
-    let listed = place.command(".rr.yaml", &["workers", "--json"]);
-    assert!(listed.status.success(), "{}", text(&listed.stderr));
-    assert_eq!(text(&listed.stderr), "");
-    let shown = place.command(".rr.yaml", &["plugins"]);
-    assert!(text(&shown.stdout).contains("http"), "{}", text(&shown.stderr));
+    parsed(&rr(&place.server, &["workers", "--json"]));
+    let shown = printed(&rr(&place.server, &["plugins"]));
+    assert!(shown.contains("http"), "{shown}");
 }
 
 /// PHP calls all the time, over connections that it never makes anew.
@@ -93,8 +92,7 @@ fn the_rpc_port_moves_and_no_call_fails() {
     eventually(SOON, || process::named(place.server.pid(), "rr-http").len() == 1);
     let calls = Load::start(place.server.address(), 2, "/rpc?method=rpc.Version");
     calls.goes_on();
-    let upgraded = place.command(".rr.yaml", &["upgrade", "self"]);
-    assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));
+    upgrade_self(&place.server);
     calls.goes_on();
     // And it changes as the one before did.
     place.change(json!({"rpc": {"listen": tcp(first)}}));
@@ -179,10 +177,7 @@ fn who_has_the_old_address_may_still_call_there() {
         let slept = slow.get("/sleep?ms=3000").text();
         (slept, slow)
     });
-    eventually(SOON, || {
-        let shown = text(&place.command(".rr.yaml", &["workers", "--json"]).stdout);
-        shown.contains("working")
-    });
+    eventually(SOON, || done(&place.server, &["workers", "--json"]).contains("working"));
     place.change(json!({"rpc": {"listen": tcp(second)}}));
     place.reload();
     assert!(process::alive(old));

@@ -1,12 +1,17 @@
 //! A reset under load: no request fails, and the capacity stays.
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{Rpc, Server, bin, eventually, load::Load, process, room::free_port, rpc_place::local, wait::SOON};
-use serde_json::{Value, json};
-use std::{
-    process::Command,
-    sync::atomic::{AtomicBool, Ordering},
+use rr_tests::{
+    Rpc, Server, eventually,
+    load::Load,
+    operator::{printed, rr},
+    process,
+    room::free_port,
+    rpc_place::local,
+    wait::SOON,
 };
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Workers of the pool, and how many of them may be replaced at once.
 const WORKERS: usize = 4;
@@ -51,11 +56,9 @@ fn a_reset_under_load_fails_no_request_and_keeps_the_capacity() {
             }
             looks
         });
-        let mut reset = Command::new(bin::server());
-        reset.args(["reset", "http", "-c"]).arg(server.room().file(".rr.yaml"));
-        let reset = reset.output().unwrap();
+        let reset = rr(&server, &["reset", "http"]);
         over.store(true, Ordering::Relaxed);
-        assert!(reset.status.success() && reset.stderr.is_empty(), "{reset:?}");
+        printed(&reset);
         watch.join().unwrap()
     });
     assert!(looks > 10, "{looks} looks");

@@ -1,19 +1,16 @@
 //! The command line (CLI-01, CLI-02, CLI-06 to CLI-15) and what a user reads when something is wrong.
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{Room, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
+use rr_tests::{
+    Room, Server, bin, eventually,
+    operator::{command, rr_in, text},
+    process,
+    room::free_port,
+    standin,
+    wait::SOON,
+};
 use serde_json::json;
-use std::process::{Command, Output};
-
-/// Runs `rr-supervisor` to its end.
-fn rr(room: &Room, arguments: &[&str]) -> Output {
-    let mut command = Command::new(bin::server());
-    command.args(arguments).current_dir(room.path()).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use std::process::Command;
 
 /// CLI-06, SDK-04: Laravel Octane takes the third word; the drop-in name is the same program.
 #[test]
@@ -32,7 +29,7 @@ fn the_version_is_readable_for_tools() {
 
 #[test]
 fn without_a_verb_it_explains_itself() {
-    let output = rr(&Room::new(), &[]);
+    let output = rr_in(&Room::new(), &[]);
     assert!(output.status.success());
     for verb in ["serve", "up", "stop", "config"] {
         assert!(text(&output.stdout).contains(verb));
@@ -61,7 +58,7 @@ fn shells_complete_the_command_line() {
         .output()
         .unwrap();
     assert_eq!(text(&output.stdout), "workers\n--json\n", "{}", text(&output.stderr));
-    assert!(!rr(&Room::new(), &["completion", "cmd.exe"]).status.success());
+    assert!(!rr_in(&Room::new(), &["completion", "cmd.exe"]).status.success());
 }
 
 #[test]
@@ -72,13 +69,13 @@ fn the_pid_file_is_written_and_stop_uses_it() {
     let server = Server::launch(room, port, &config.to_string(), &["-p"]);
     server.wait_log("RoadRunner server started");
     assert_eq!(server.room().read(".pid"), server.pid().to_string());
-    let output = rr(server.room(), &["stop"]);
+    let output = rr_in(server.room(), &["stop"]);
     assert!(output.status.success());
     assert!(text(&output.stdout).contains(&format!("stopping process with PID: {}", server.pid())));
     assert!(server.wait_exit(SOON).success());
     assert!(!server.room().file(".pid").exists());
 
-    let output = rr(server.room(), &["stop"]);
+    let output = rr_in(server.room(), &["stop"]);
     assert_eq!(output.status.code(), Some(1));
     let expected = "open .pid: no such file or directory, to create a .pid file, you must run RR with the following options: './rr serve -p'\n";
     assert_eq!(text(&output.stderr), expected);
@@ -91,7 +88,7 @@ fn a_forced_stop_signals_twice() {
     let config = standin::config(port, json!({"TEST_IGNORE_STOP": "1"}), json!({}));
     let server = Server::launch(room, port, &config.to_string(), &["-p"]);
     server.wait_log("RoadRunner server started");
-    assert!(rr(server.room(), &["stop", "-f", "-s"]).status.success());
+    assert!(rr_in(server.room(), &["stop", "-f", "-s"]).status.success());
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
 }
 
@@ -100,7 +97,7 @@ fn a_pid_file_with_nonsense_signals_nobody() {
     let room = Room::new();
     for content in ["", "abc", "-1", "0"] {
         room.write(".pid", content);
-        assert_eq!(rr(&room, &["stop"]).status.code(), Some(1), "{content:?}");
+        assert_eq!(rr_in(&room, &["stop"]).status.code(), Some(1), "{content:?}");
     }
 }
 
@@ -111,11 +108,11 @@ fn every_mistake_in_the_configuration_is_told_with_its_line() {
         ".rr.yaml",
         "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\n  internal_error_code: many\n  pool:\n    allocate_timeout: soon\n",
     );
-    let output = rr(&room, &["serve"]);
+    let output = rr_in(&room, &["serve"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(said.contains(".rr.yaml:6: ") && said.contains(".rr.yaml:8: "), "{said}");
-    assert_eq!(rr(&room, &["config", "check"]).status.code(), Some(1));
+    assert_eq!(rr_in(&room, &["config", "check"]).status.code(), Some(1));
 }
 
 #[test]
@@ -123,14 +120,14 @@ fn an_unknown_key_is_a_warning_and_an_error_when_strict() {
     let room = Room::new();
     let yaml = "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\n  adress: x\n";
     room.write(".rr.yaml", yaml);
-    let output = rr(&room, &["config", "check"]);
+    let output = rr_in(&room, &["config", "check"]);
     assert!(output.status.success());
     assert!(
         text(&output.stderr).contains(".rr.yaml:6: "),
         "{}",
         text(&output.stderr)
     );
-    assert_eq!(rr(&room, &["config", "check", "--strict"]).status.code(), Some(1));
+    assert_eq!(rr_in(&room, &["config", "check", "--strict"]).status.code(), Some(1));
 }
 
 #[test]
@@ -140,7 +137,7 @@ fn config_show_tells_where_values_come_from() {
         ".rr.yaml",
         "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\n",
     );
-    let output = rr(&room, &["config", "show", "--origin", "-o", "http.max_request_size=7"]);
+    let output = rr_in(&room, &["config", "show", "--origin", "-o", "http.max_request_size=7"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stdout);
     let line = |name: &str| said.lines().find(|line| line.contains(name)).unwrap().to_owned();
@@ -151,7 +148,7 @@ fn config_show_tells_where_values_come_from() {
 
 #[test]
 fn config_schema_is_a_json_schema() {
-    let output = rr(&Room::new(), &["config", "schema"]);
+    let output = rr_in(&Room::new(), &["config", "schema"]);
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(schema["properties"]["http"].is_object());
 }
@@ -163,7 +160,7 @@ fn a_missing_program_is_told_with_the_places_that_were_searched() {
         ".rr.yaml",
         "version: \"3\"\nserver:\n  command: php\ntemporal:\n  address: 127.0.0.1:7233\n",
     );
-    let output = rr(&room, &["serve"]);
+    let output = rr_in(&room, &["serve"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(said.contains("rr-temporal was not found; looked for"), "{said}");
@@ -173,7 +170,7 @@ fn a_missing_program_is_told_with_the_places_that_were_searched() {
         ".rr.yaml",
         "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\nsupervisor:\n  plugins:\n    http:\n      binary: /no/such/program\n",
     );
-    let said = text(&rr(&room, &["serve"]).stderr);
+    let said = text(&rr_in(&room, &["serve"]).stderr);
     assert!(said.contains("/no/such/program"), "{said}");
 }
 
@@ -206,9 +203,7 @@ fn up_shows_a_banner_and_lines_for_people() {
     let port = free_port();
     let config = standin::config(port, json!({}), json!({}));
     let file = room.write(".rr.yaml", config.to_string());
-    let mut command = Command::new(bin::server());
-    command.args(["up", "-c"]).arg(file);
-    let server = Server::run(room, port, command);
+    let server = Server::run(room, port, command(&["up"], &file));
     server.wait_log(&format!("http://127.0.0.1:{port}"));
     let plugin = server.plugin("rr-test-plugin");
     server.wait_log(&format!("pid {plugin}"));

@@ -2,7 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use nix::sys::signal::Signal;
-use rr_tests::{Room, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
+use rr_tests::{
+    Room, Server, bin, eventually,
+    operator::{command, refused, rr},
+    process,
+    room::free_port,
+    standin,
+    wait::SOON,
+};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -238,13 +245,7 @@ fn a_stop_during_on_init_ends_it() {
 #[test]
 fn a_second_server_of_the_same_configuration_is_refused() {
     let server = standin::start(nothing(), nothing());
-    let second = Command::new(bin::server())
-        .args(["serve", "-c"])
-        .arg(server.room().file(".rr.yaml"))
-        .output()
-        .unwrap();
-    assert_eq!(second.status.code(), Some(1));
-    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    let text = refused(&rr(&server, &["serve"]));
     assert!(
         text.contains("another server of this configuration is running"),
         "{text}"
@@ -293,8 +294,8 @@ fn systemd_hears_ready_alive_and_stopping() {
     let port = free_port();
     let config = standin::config(port, nothing(), json!({"endure": {"watchdog_sec": 1}}));
     let file = room.write(".rr.yaml", config.to_string());
-    let mut command = Command::new(bin::server());
-    command.args(["serve", "-c"]).arg(file).env("NOTIFY_SOCKET", &path);
+    let mut command = command(&["serve"], &file);
+    command.env("NOTIFY_SOCKET", &path);
     let server = Server::run(room, port, command);
     let mut missing = vec!["READY=1".to_owned(), "WATCHDOG=1".to_owned()];
     while !missing.is_empty() {

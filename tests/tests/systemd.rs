@@ -9,6 +9,7 @@ use nix::{
 use rr_tests::{
     Room, Server, bin, eventually,
     load::Load,
+    operator::seen,
     process,
     room::free_port,
     server::http_config,
@@ -294,16 +295,6 @@ fn a_unix_socket_outlives_a_restart_and_one_that_nobody_wants_is_closed() {
     assert!(third.stop().success());
 }
 
-/// What `rr plugins` says of rr-http.
-fn seen(server: &Server) -> serde_json::Value {
-    let mut command = Command::new(bin::server());
-    let file = server.room().file(".rr.yaml");
-    let output = command.args(["plugins", "--json", "-c"]).arg(file).output().unwrap();
-    let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let mut all = all["plugins"].as_array().cloned().unwrap_or_default().into_iter();
-    all.find(|process| process["name"] == "http").unwrap_or_default()
-}
-
 /// systemd has the plugin's process and its socket, the supervisor the rest: as `roadrunner-plugin@http` has it.
 #[test]
 fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
@@ -326,7 +317,7 @@ fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
     let launch = || Server::launch(Room::new(), port, &config, &[]);
     let first = launch();
     first.wait_log("RoadRunner server started");
-    assert_eq!(seen(&first)["state"], "down");
+    assert_eq!(seen(&first, "http")["state"], "down");
 
     let mut plugin = systemd.command(&bin::binary("rr-http").display().to_string());
     let mut plugin = plugin
@@ -338,7 +329,7 @@ fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
         .unwrap();
     systemd.wait_for("READY=1");
     systemd.wait_for("WATCHDOG=1");
-    assert_eq!(seen(&first)["pid"], plugin.id());
+    assert_eq!(seen(&first, "http")["pid"], plugin.id());
     let load = Load::start(first.address(), 2, "/echo?body=hi");
     eventually(SOON, || load.answers() > 20);
     // PHP hears nothing of systemd.
@@ -350,8 +341,9 @@ fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
     first.signal(Signal::SIGKILL);
     first.wait_exit(SOON);
     let second = launch();
-    eventually(SOON, || seen(&second)["state"] == "running");
-    assert_eq!(seen(&second)["pid"], plugin.id());
+    second.wait_log("RoadRunner server started");
+    eventually(SOON, || seen(&second, "http")["state"] == "running");
+    assert_eq!(seen(&second, "http")["pid"], plugin.id());
     load.goes_on();
     load.stop_unharmed(&second);
 

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::{
-    Room, Server, bin, eventually, process,
+    Room, Server, bin, eventually,
+    operator::{rr, text},
+    process,
     room::free_port,
     wait::{SOON, holds_within},
 };
@@ -137,13 +139,7 @@ fn top_waits_for_a_server_that_is_gone() {
 #[test]
 fn top_without_a_terminal_says_so() {
     let server = Server::http(json!({}));
-    let file = server.room().file(".rr.yaml");
-    let output = Command::new(bin::server())
-        .arg("top")
-        .arg("-c")
-        .arg(file)
-        .output()
-        .unwrap();
+    let output = rr(&server, &["top"]);
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("top needs a terminal"));
+    assert!(text(&output.stderr).contains("top needs a terminal"));
 }

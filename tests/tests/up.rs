@@ -8,7 +8,12 @@ use nix::{
 };
 use rr_tests::server::{http_config, merge};
 use rr_tests::wait::{SOON, holds_within};
-use rr_tests::{Room, Rpc, Server, bin, eventually, process, room::free_port};
+use rr_tests::{
+    Room, Rpc, Server, bin, eventually,
+    operator::{command, text},
+    process,
+    room::free_port,
+};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -86,9 +91,8 @@ impl Terminal {
     fn works(&self) {
         let file = self.room.file(".rr.yaml");
         eventually(SOON, || {
-            let mut command = Command::new(bin::server());
-            let output = command.args(["workers", "http", "--json", "-c"]).arg(&file).output();
-            String::from_utf8_lossy(&output.unwrap().stdout).contains("working")
+            let output = command(&["workers", "http", "--json"], &file).output().unwrap();
+            text(&output.stdout).contains("working")
         });
     }
 
@@ -186,9 +190,7 @@ fn a_signal_that_comes_twice_is_one() {
 
 fn up(room: Room, port: u16, settings: Value) -> Server {
     let config = room.write(".rr.yaml", http_config(port, settings).to_string());
-    let mut command = Command::new(bin::server());
-    command.arg("up").arg("-c").arg(config);
-    let server = Server::run(room, port, command);
+    let server = Server::run(room, port, command(&["up"], &config));
     server.wait_ready();
     server.wait_log("Ctrl-C stops it");
     server

@@ -4,6 +4,7 @@
 use rr_tests::{
     Client, Room, Rpc, Server, bin, eventually,
     load::Load,
+    operator::{done, refused, rr, text, told, upgrade},
     process,
     room::free_port,
     rounds,
@@ -12,18 +13,6 @@ use rr_tests::{
     wait::SOON,
 };
 use serde_json::{Value, json};
-use std::process::{Command, Output};
-
-/// Runs a command of the command line against a server.
-fn command(server: &Server, arguments: &[&str]) -> Output {
-    let file = server.room().file(".rr.yaml");
-    let mut command = Command::new(bin::server());
-    command.args(arguments).arg("-c").arg(file).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 #[test]
 fn an_upgrade_under_load_fails_no_request() {
@@ -35,10 +24,7 @@ fn an_upgrade_under_load_fails_no_request() {
     for _ in 0..rounds {
         load.goes_on();
         load_h2.goes_on();
-        let upgraded = command(&server, &["upgrade", "http", "--json"]);
-        assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));
-        let answer: Value = serde_json::from_slice(&upgraded.stdout).unwrap();
-        let new = u32::try_from(answer["pid"].as_u64().unwrap()).unwrap();
+        let new = upgrade(&server, "http");
         assert_ne!(new, pid);
         eventually(SOON, || !process::alive(pid));
         pid = server.plugin("rr-http");
@@ -60,10 +46,9 @@ fn a_long_request_ends_where_it_began() {
     let old = server.plugin("rr-http");
     let slow = std::thread::spawn(move || rr_tests::Client::tcp(address).get("/sleep?ms=1500"));
     eventually(SOON, || {
-        let workers = command(&server, &["workers", "http", "--json"]);
-        text(&workers.stdout).contains("working")
+        done(&server, &["workers", "http", "--json"]).contains("working")
     });
-    assert!(command(&server, &["upgrade", "http"]).status.success());
+    done(&server, &["upgrade", "http"]);
     assert_eq!(server.client().get("/echo?body=new").text(), "new");
     assert!(process::alive(old));
     assert_eq!(slow.join().unwrap().status, 200);
@@ -75,14 +60,13 @@ fn a_new_process_that_cannot_start_changes_nothing() {
     let server = Server::http(json!({}));
     let before = server.plugin("rr-http");
     for (binary, reason) in [("/bin/false", "exit code 1"), ("/nowhere", "no such program")] {
-        let refused = command(&server, &["upgrade", "http", "--binary", binary]);
-        assert_eq!(refused.status.code(), Some(1));
-        assert!(text(&refused.stderr).contains(reason), "{}", text(&refused.stderr));
+        let told = refused(&rr(&server, &["upgrade", "http", "--binary", binary]));
+        assert!(told.contains(reason), "{told}");
         assert_eq!(server.plugin("rr-http"), before);
         assert_eq!(server.client().get("/echo?body=still").text(), "still");
     }
-    let unknown = command(&server, &["upgrade", "nothing"]);
-    assert!(text(&unknown.stderr).contains("no such plugin: nothing"));
+    let unknown = text(&rr(&server, &["upgrade", "nothing"]).stderr);
+    assert!(unknown.contains("no such plugin: nothing"), "{unknown}");
 }
 
 /// The next process takes its time to boot its workers: meanwhile the plugin is shown as upgrading everywhere, up and healthy.
@@ -119,8 +103,7 @@ fn while_the_next_process_boots_the_plugin_is_shown_as_upgrading() {
         assert_eq!(health.status, 200, "{}", health.text());
         let plugins = rpc.call("supervisor.Plugins", &json!(true)).json();
         let top = rpc.call("supervisor.Top", &json!(true)).json();
-        let shown = command(&server, &["plugins", "--json"]).stdout;
-        let shown: Value = serde_json::from_slice(&shown).unwrap();
+        let shown = told(&server, &["plugins", "--json"]);
         let processes = |all: &Value| -> Vec<Value> { all.as_array().unwrap().clone() };
         let mut top = processes(&top);
         for one in &mut top {
@@ -131,7 +114,7 @@ fn while_the_next_process_boots_the_plugin_is_shown_as_upgrading() {
             assert_eq!(http["state"], word);
             assert_eq!((&http["health"], &http["ready"]), (&json!(""), &json!(true)));
         }
-        let table = text(&command(&server, &["plugins"]).stdout);
+        let table = done(&server, &["plugins"]);
         let row = table.lines().find(|line| line.contains("│ http ")).unwrap();
         assert!(row.contains(&format!("│ {word} ")) && row.contains("│ ok "), "{table}");
     };
@@ -145,11 +128,10 @@ fn while_the_next_process_boots_the_plugin_is_shown_as_upgrading() {
         }
         std::fs::write(&gate, "").unwrap();
         std::thread::scope(|scope| {
-            let done = scope.spawn(|| command(&server, order));
+            let ordered = scope.spawn(|| done(&server, order));
             is("upgrading");
             std::fs::remove_file(&gate).unwrap();
-            let done = done.join().unwrap();
-            assert!(done.status.success(), "{}", text(&done.stderr));
+            ordered.join().unwrap();
         });
         is("running");
     }

@@ -6,7 +6,7 @@ use rr_common::{frame::flag, rpc::wire};
 use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     load::Load,
-    operator::{rr, upgrade_self},
+    operator::{done, refused, rr, upgrade_self},
     process,
     room::free_port,
     rounds,
@@ -36,10 +36,6 @@ fn start() -> (Server, u16) {
         "supervisor": {"adopt_timeout": "20s"},
     });
     (Server::http(settings), rpc)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn renewals(rpc: &mut Rpc) -> u64 {
@@ -175,8 +171,7 @@ fn what_was_told_before_is_known_after() {
             .all(|plugin| plugin["state"] == "running")
     });
     for plugin in ["kv", "lock"] {
-        let upgraded = rr(&server, &["upgrade", plugin]);
-        assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));
+        done(&server, &["upgrade", plugin]);
     }
     assert_eq!(rpc.call("kv.Has", &has).json()["items"][0]["key"], "k");
     assert_ne!(rpc.call("lock.Lock", &lock("two")).json()["ok"], true, "it is held");
@@ -208,13 +203,8 @@ fn a_bad_program_changes_nothing() {
         (&*foreign, "version 9 of the control contract"),
         (&*gone, "No such file"),
     ] {
-        let refused = rr(&server, &["upgrade", "self", "--binary", binary]);
-        assert_eq!(refused.status.code(), Some(1), "{binary}: {}", text(&refused.stdout));
-        assert!(
-            text(&refused.stderr).contains(reason),
-            "{binary}: {}",
-            text(&refused.stderr)
-        );
+        let told = refused(&rr(&server, &["upgrade", "self", "--binary", binary]));
+        assert!(told.contains(reason), "{binary}: {told}");
         assert_eq!(rpc.call("rpc.Version", &json!(true)).json(), version);
         assert_eq!(server.client().get("/rpc?method=rpc.Version").status, 200);
     }

@@ -260,7 +260,7 @@ fn a_call_over_the_contract_that_never_ends_keeps_the_program_as_it_is() {
     let waiting = waits.begin("mine.Wait", flag::JSON, b"true");
     assert_eq!(other.call("mine.Pid", &json!(true)).error(), None);
     let refused = operator::rr(&server, &["upgrade", "self"]);
-    let text = String::from_utf8_lossy(&refused.stderr);
+    let text = operator::text(&refused.stderr);
     assert!(!refused.status.success() && text.contains("mine.Wait"), "{text}");
     assert_eq!(renewals(&mut other), 0);
     assert_eq!(other.call("mine.Open", &json!(true)).error(), None);

@@ -4,12 +4,19 @@
 use nix::sys::signal::Signal;
 use rr_common::frame::flag;
 use rr_tests::{
-    Client, Room, Rpc, Server, bin, eventually, metrics::sample, operator, process, room::free_port, rounds,
-    rpc_place::local, server::merge, standin, wait::SOON,
+    Client, Room, Rpc, Server, bin, eventually,
+    metrics::sample,
+    operator::{self, done, rr, seen, text, told},
+    process,
+    room::free_port,
+    rounds,
+    rpc_place::local,
+    server::merge,
+    standin,
+    wait::SOON,
 };
 use serde_json::{Value, json};
 use std::{
-    process::Output,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -50,18 +57,6 @@ impl Place {
         Rpc::tcp(local(self.rpc))
     }
 
-    fn rr(&self, arguments: &[&str]) -> Output {
-        operator::rr(&self.server, arguments)
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.rr(arguments);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}\n{}", self.server.log());
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
     /// Waits until no replaced process is on its way out.
     #[track_caller]
     fn wait_alone(&self) {
@@ -72,7 +67,7 @@ impl Place {
     #[track_caller]
     fn upgrade(&self) {
         self.wait_alone();
-        assert_eq!(self.json(&["upgrade", "self", "--json"])["pid"], self.server.pid());
+        operator::upgrade_self(&self.server);
     }
 
     /// Sets a gauge to what JSON has no words for.
@@ -92,9 +87,7 @@ impl Place {
     /// What `rr plugins` tells of a plugin, but for what moves on: how long ago things were, memory, whether there is work.
     #[track_caller]
     fn told(&self, plugin: &str) -> Value {
-        let mut all = self.json(&["plugins", "--json"])["plugins"].take();
-        let found = all.as_array_mut().unwrap().iter_mut().find(|one| one["name"] == plugin);
-        let mut told = found.unwrap().take();
+        let mut told = seen(&self.server, plugin);
         for key in ["deaths", "worker_deaths"] {
             for death in told[key].as_array_mut().unwrap() {
                 death["seconds_ago"].take();
@@ -168,7 +161,7 @@ fn what_plugins_have_counted_never_shrinks() {
             sent += 1;
         }
         eventually(SOON, || requests() == f64::from(sent));
-        assert!(place.rr(&["upgrade", "http"]).status.success());
+        done(&place.server, &["upgrade", "http"]);
         eventually(SOON, || requests() == f64::from(sent));
         // The old one may still take a connection; what it counts then nobody sees.
         place.wait_alone();
@@ -250,7 +243,7 @@ fn every_kind_of_number_is_kept() {
     place.server.room().write(".rr.yaml", changed.to_string());
     place.upgrade();
     assert_eq!(place.samples(&["other", "gone"]), ["gone 2", "other 2"]);
-    assert!(place.rr(&["reload"]).status.success(), "{}", place.server.log());
+    done(&place.server, &["reload"]);
     place.upgrade();
     assert_eq!(place.samples(&["other", "gone"]), ["other 0"]);
     assert_eq!(place.samples(&names)[..4], before[..4]);
@@ -271,16 +264,18 @@ fn what_was_remembered_is_remembered() {
     eventually(SOON, || place.told("http")["deaths"][0]["pid"] == first);
     eventually(SOON, || place.told("http")["state"] == "running");
     // The worker of the dead one, and one of a replaced one.
-    eventually(SOON, || place.rr(&["why", &worker.to_string()]).status.success());
+    eventually(SOON, || {
+        rr(&place.server, &["why", &worker.to_string()]).status.success()
+    });
     assert_eq!(get("/exit?code=3"), 500);
-    assert!(place.rr(&["upgrade", "http"]).status.success());
+    done(&place.server, &["upgrade", "http"]);
     eventually(SOON, || place.told("http")["deaths"].as_array().unwrap().len() == 2);
     assert_eq!(get("/stderr?text=second+words"), 200);
     place.server.wait_log("second words");
 
     let started = || place.samples(&["rr_plugin_start_time_seconds", "rr_plugin_restarts_total"]);
     place.wait_settled("http");
-    let uptime = || place.json(&["plugins", "--json"])["plugins"][0]["uptime_seconds"].as_u64();
+    let uptime = || told(&place.server, &["plugins", "--json"])["plugins"][0]["uptime_seconds"].as_u64();
     eventually(SOON, || uptime() > Some(0));
     let (before, since) = (place.told("http"), started());
     assert_eq!(before["worker_deaths"].as_array().unwrap().len(), 2, "{before}");
@@ -289,7 +284,7 @@ fn what_was_remembered_is_remembered() {
         assert_eq!(place.told("http"), before);
         assert_eq!(started(), since);
         assert!(uptime() > Some(0), "the supervisor's process is no other");
-        let orphan = place.json(&["why", &worker.to_string(), "--json"]);
+        let orphan = told(&place.server, &["why", &worker.to_string(), "--json"]);
         assert_eq!(orphan["deaths"][0]["cause"], "orphan", "{orphan}");
     }
     // What it wrote before the upgrade is told of one that dies after it.
@@ -325,7 +320,7 @@ fn a_death_at_any_moment_is_seen() {
         });
         std::thread::scope(|scope| {
             // It may be refused, since a process is on its way.
-            let upgrade = scope.spawn(|| place.rr(&["upgrade", "self"]));
+            let upgrade = scope.spawn(|| rr(&place.server, &["upgrade", "self"]));
             let began = Instant::now();
             let moment = Duration::from_millis(15 * round as u64);
             eventually(SOON, || began.elapsed() >= moment);
@@ -374,8 +369,8 @@ fn a_plugin_that_was_given_up_stays_so() {
         assert_eq!(place.server.client().get("/").status, 503);
     }
     // A reload is another try.
-    let reloaded = place.rr(&["reload"]);
-    let text = String::from_utf8_lossy(&reloaded.stderr);
+    let reloaded = rr(&place.server, &["reload"]);
+    let text = text(&reloaded.stderr);
     assert!(!reloaded.status.success() && text.contains("exit code 7"), "{text}");
     assert_eq!(place.server.client().get("/").status, 503);
     assert!(place.server.stop().success(), "{}", place.server.log());
@@ -410,11 +405,9 @@ fn a_chosen_program_is_the_one_that_is_restarted() {
         eventually(SOON, || process::named(place.server.pid(), "rr-http").len() == 1);
         place.wait_settled("http");
     };
-    assert!(
-        place
-            .rr(&["upgrade", "http", "--binary", chosen.to_str().unwrap()])
-            .status
-            .success()
+    done(
+        &place.server,
+        &["upgrade", "http", "--binary", chosen.to_str().unwrap()],
     );
     eventually(SOON, || process::named(place.server.pid(), "rr-http").len() == 1);
     for _ in 0..2 {
@@ -432,7 +425,7 @@ fn a_chosen_program_is_the_one_that_is_restarted() {
         json!({"supervisor": {"plugins": {"http": {"binary": binary}}}}),
     );
     room.write(".rr.yaml", changed.to_string());
-    assert!(place.rr(&["reload"]).status.success(), "{}", place.server.log());
+    done(&place.server, &["reload"]);
     eventually(SOON, || {
         process::named(place.server.pid(), "rr-http").len() == 1 && program() == binary
     });

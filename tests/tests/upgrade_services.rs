@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Rpc, Server, bin, eventually,
-    operator::{rr, upgrade_self},
+    operator::{command, done, refused, rr, upgrade_self},
     process,
     room::free_port,
     rounds,
@@ -17,7 +17,6 @@ use std::{
     collections::BTreeMap,
     os::unix::fs::{PermissionsExt, symlink},
     path::PathBuf,
-    process::Command,
 };
 
 /// A server of nothing but services.
@@ -168,12 +167,11 @@ fn it_goes_on_and_every_line_is_logged_once() {
         assert_eq!(place.pid("counting"), pid, "round {round}");
         // One that fails at the last moment leaves it alone as well.
         let gone = vanishing(place.server.room()).display().to_string();
-        let refused = rr(&place.server, &["upgrade", "self", "--binary", &gone]);
-        assert_eq!(refused.status.code(), Some(1));
+        refused(&rr(&place.server, &["upgrade", "self", "--binary", &gone]));
         assert_eq!(place.pid("counting"), pid, "round {round}");
     }
-    let workers = rr(&place.server, &["workers", "service"]);
-    assert!(String::from_utf8_lossy(&workers.stdout).contains(&pid.to_string()));
+    let workers = done(&place.server, &["workers", "service"]);
+    assert!(workers.contains(&pid.to_string()));
     let before = place.said("counting").len();
     eventually(SOON, || place.said("counting").len() > before + 1000);
     assert!(place.server.stop().success(), "{}", place.server.log());
@@ -373,8 +371,7 @@ fn the_services_in_force_go_on_whatever_the_file_says() {
         place.upgrade();
         assert_eq!(place.statuses(), before);
     }
-    let reloaded = rr(&place.server, &["reload"]);
-    assert!(reloaded.status.success(), "{}", place.server.log());
+    done(&place.server, &["reload"]);
     let after = place.statuses();
     let names: Vec<&str> = after.keys().map(String::as_str).collect();
     assert_eq!(names, ["added", "called", "changed", "more", "same"]);
@@ -385,8 +382,7 @@ fn the_services_in_force_go_on_whatever_the_file_says() {
     assert_eq!(place.statuses(), after);
     // What a reload has made is the file's, and goes with it.
     place.write(&json!({"same": sleep(1001)}));
-    let reloaded = rr(&place.server, &["reload"]);
-    assert!(reloaded.status.success(), "{}", place.server.log());
+    done(&place.server, &["reload"]);
     let mut names = place.names();
     names.sort();
     assert_eq!(names, ["called", "same"]);
@@ -442,8 +438,7 @@ fn a_moved_link_starts_what_is_behind_it() {
     }
     let link = room.file("current");
     symlink(room.file("one"), &link).unwrap();
-    let mut command = Command::new(bin::server());
-    command.arg("serve").arg("-c").arg(link.join(".rr.yaml"));
+    let command = command(&["serve"], &link.join(".rr.yaml"));
     let server = Server::run(room, port, command);
     server.wait_log("RoadRunner server started");
     let mut place = Place {

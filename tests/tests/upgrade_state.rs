@@ -5,7 +5,9 @@ use prost::Message;
 use rr_common::frame::flag;
 use rr_kv::v1::{CounterRequest, CounterResponse, Item, Request, Response};
 use rr_tests::{
-    Room, Rpc, Server, bin, eventually, process,
+    Room, Rpc, Server, bin, eventually,
+    operator::{self, done, rr, succeeded, text, upgrade},
+    process,
     room::free_port,
     rounds,
     rpc_place::{self, local},
@@ -15,8 +17,8 @@ use rr_tests::{
 use serde_json::{Value, json};
 use std::{
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -61,38 +63,20 @@ impl Place {
         Rpc::tcp(local(self.port))
     }
 
-    fn upgrade(&self, arguments: &[&str]) -> Output {
-        upgrade(&self.server, arguments)
-    }
-
     /// An upgrade that must work; the new pid.
     #[track_caller]
     fn upgraded(&self, plugin: &str) -> u32 {
         let old = self.server.plugin(&format!("rr-{plugin}"));
-        let upgraded = self.upgrade(&[plugin, "--json"]);
-        assert!(
-            upgraded.status.success(),
-            "{}\n{}",
-            text(&upgraded.stderr),
-            self.server.log()
-        );
-        let answer: Value = serde_json::from_slice(&upgraded.stdout).unwrap();
-        let new = u32::try_from(answer["pid"].as_u64().unwrap()).unwrap();
+        let new = upgrade(&self.server, plugin);
         assert_ne!(old, new);
         eventually(SOON, || !process::alive(old));
         new
     }
 
-    /// Upgrades with a program that is no good, in a thread of its own.
-    fn upgrade_to(&self, program: PathBuf) -> JoinHandle<Output> {
-        let file = self.server.room().file(".rr.yaml");
-        let mut command = Command::new(bin::server());
-        command
-            .args(["upgrade", "kv", "--binary"])
-            .arg(program)
-            .arg("-c")
-            .arg(file);
-        thread::spawn(move || command.output().unwrap())
+    /// Begins an upgrade to that program.
+    fn upgrade_to(&self, program: &Path) -> Child {
+        let program = program.to_str().unwrap();
+        operator::start(&self.server, &["upgrade", "kv", "--binary", program])
     }
 
     /// A program that is the test plugin with this variable.
@@ -106,22 +90,6 @@ impl Place {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
-}
-
-fn upgrade(server: &Server, arguments: &[&str]) -> Output {
-    let file = server.room().file(".rr.yaml");
-    let mut command = Command::new(bin::server());
-    command
-        .arg("upgrade")
-        .args(arguments)
-        .arg("-c")
-        .arg(file)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A call that must not fail.
@@ -318,29 +286,31 @@ fn a_new_process_that_is_no_good_changes_nothing() {
     let counting = Counting::start(&place, &["memory", "memory", "boltdb"]);
     let kv = place.server.plugin("rr-kv");
     let refused = |output: Output, reason: &str| {
-        assert_eq!(output.status.code(), Some(1));
-        assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
+        let told = operator::refused(&output);
+        assert!(told.contains(reason), "{told}");
         assert_eq!(place.server.plugin("rr-kv"), kv);
         counting.goes_on();
     };
-    refused(place.upgrade(&["kv", "--binary", "/bin/false"]), "exit code 1");
+    refused(
+        rr(&place.server, &["upgrade", "kv", "--binary", "/bin/false"]),
+        "exit code 1",
+    );
     assert!(!place.server.log().contains("paused"));
     let refusing = place.misbehaving("TEST_REFUSE='I do not like it'");
-    refused(place.upgrade_to(refusing).join().unwrap(), "I do not like it");
+    refused(
+        place.upgrade_to(&refusing).wait_with_output().unwrap(),
+        "I do not like it",
+    );
     assert!(place.server.log().contains("paused"));
 
     // Killed while it takes over.
     let hanging = place.misbehaving("TEST_HANG_AT_START=1");
-    let upgrade = place.upgrade_to(hanging);
+    let upgrade = place.upgrade_to(&hanging);
     eventually(SOON, || place.server.log().matches("has handed over").count() == 2);
-    let seen = Command::new(bin::server())
-        .args(["plugins", "--json", "-c"])
-        .arg(place.server.room().file(".rr.yaml"))
-        .output()
-        .unwrap();
-    assert!(text(&seen.stdout).contains(r#""upgrading""#), "{}", text(&seen.stdout));
+    let seen = done(&place.server, &["plugins", "--json"]);
+    assert!(seen.contains(r#""upgrading""#), "{seen}");
     process::kill_and_wait(place.server.plugin("rr-test-plugin"));
-    refused(upgrade.join().unwrap(), "SIGKILL");
+    refused(upgrade.wait_with_output().unwrap(), "SIGKILL");
 
     let counted = counting.stop();
     assert!(counted > 0);
@@ -359,12 +329,9 @@ fn a_pause_ends() {
     fill(&mut rpc, "memory", PIECE);
     let counting = Counting::start(&place, &["memory"; 2]);
     let hanging = place.misbehaving("TEST_HANG_AT_START=1");
-    let output = place.upgrade_to(hanging).join().unwrap();
-    assert!(
-        text(&output.stderr).contains("did not take over within 2s"),
-        "{}",
-        text(&output.stderr)
-    );
+    let output = place.upgrade_to(&hanging).wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(told.contains("did not take over within 2s"), "{told}");
     counting.goes_on();
     counting.stop();
     check(&mut rpc, "memory", PIECE);
@@ -379,7 +346,7 @@ fn a_death_in_the_pause() {
     fill(&mut rpc, "memory", PIECE);
     fill(&mut rpc, "boltdb", PIECE);
     let old = place.server.plugin("rr-kv");
-    let upgrade = place.upgrade_to(place.misbehaving("TEST_HANG_AT_START=1"));
+    let upgrade = place.upgrade_to(&place.misbehaving("TEST_HANG_AT_START=1"));
     place.server.wait_log("has handed over");
     process::kill_and_wait(old);
     place.server.wait_log("died after it had handed over");
@@ -389,7 +356,7 @@ fn a_death_in_the_pause() {
         "never two of them"
     );
     process::kill_and_wait(place.server.plugin("rr-test-plugin"));
-    assert!(!upgrade.join().unwrap().status.success());
+    assert!(!upgrade.wait_with_output().unwrap().status.success());
     place.server.wait_log("is lost");
     assert_eq!(rpc.answer(waits).error(), None, "it waited for the next process");
     check(&mut rpc, "boltdb", PIECE);
@@ -404,7 +371,7 @@ fn who_has_handed_over_may_die() {
     let mut rpc = place.rpc();
     fill(&mut rpc, "memory", KEYS);
     let old = place.server.plugin("rr-kv");
-    let upgrade = place.upgrade_to(bin::binary("rr-kv"));
+    let upgrade = place.upgrade_to(&bin::binary("rr-kv"));
     place.server.wait_log("it hands over");
     let next = process::named(place.server.pid(), "rr-kv")
         .into_iter()
@@ -414,8 +381,8 @@ fn who_has_handed_over_may_die() {
     place.server.wait_log("has handed over");
     process::kill_and_wait(old);
     process::signal(next, nix::sys::signal::Signal::SIGCONT);
-    let output = upgrade.join().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = upgrade.wait_with_output().unwrap();
+    succeeded(&place.server, &output);
     check(&mut rpc, "memory", KEYS);
     assert_eq!(place.server.plugin("rr-kv"), next);
 }
@@ -432,13 +399,7 @@ fn a_reload_that_changes_kv_keeps_its_keys() {
     let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     config["kv"]["another"] = json!({"driver": "memory", "config": {}});
     std::fs::write(&file, config.to_string()).unwrap();
-    let reloaded = Command::new(bin::server())
-        .arg("reload")
-        .arg("-c")
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(reloaded.status.success(), "{}", text(&reloaded.stderr));
+    done(&place.server, &["reload"]);
     eventually(SOON, || !process::alive(old));
     counting.goes_on();
     counting.stop();
@@ -451,13 +412,8 @@ fn a_reload_that_changes_kv_keeps_its_keys() {
 fn a_plugin_that_cannot_pause_is_left_alone() {
     let place = rpc_place::start(json!({}));
     let (mut rpc, pid) = (place.rpc(), place.plugin());
-    let refused = upgrade(&place.server, &["kv"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        text(&refused.stderr).contains("does not know `Pause`"),
-        "{}",
-        text(&refused.stderr)
-    );
+    let told = operator::refused(&rr(&place.server, &["upgrade", "kv"]));
+    assert!(told.contains("does not know `Pause`"), "{told}");
     assert_eq!(rpc.call("kv.Pid", &Value::Null).json(), json!(pid));
     assert_eq!(place.plugin(), pid);
 }

@@ -4,9 +4,15 @@
 
 use rr_tests::server::http_config;
 use rr_tests::wait::SOON;
-use rr_tests::{Room, Server, bin, eventually, process, project::save, room::free_port, rounds};
+use rr_tests::{
+    Room, Server, eventually,
+    operator::{command, refused, upgrade_self},
+    process,
+    project::save,
+    room::free_port,
+    rounds,
+};
 use serde_json::{Value, json};
-use std::process::Command;
 
 /// A project whose worker answers what `src/app.php` returns; with the verb and flags that start its server.
 fn project(arguments: &[&str], settings: Value) -> Server {
@@ -23,9 +29,7 @@ fn launch(code: &str, arguments: &[&str], settings: Value) -> Server {
     rr_tests::server::merge(&mut over, settings);
     let port = free_port();
     let config = room.write(".rr.yaml", http_config(port, over).to_string());
-    let mut command = Command::new(bin::server());
-    command.args(arguments).arg("-c").arg(config);
-    Server::run(room, port, command)
+    Server::run(room, port, command(arguments, &config))
 }
 
 /// Saves it in place.
@@ -231,14 +235,7 @@ fn a_wrong_section_says_what_is_wrong() {
         let room = Room::new();
         let config = http_config(free_port(), json!({"reload": reload})).to_string();
         let config = room.write(".rr.yaml", config);
-        let output = Command::new(bin::server())
-            .arg("serve")
-            .arg("-c")
-            .arg(config)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        refused(&command(&["serve"], &config).output().unwrap())
     };
     let missing = start(json!({"services": {"http": {"dirs": ["nowhere"]}}}));
     assert!(
@@ -247,16 +244,6 @@ fn a_wrong_section_says_what_is_wrong() {
     );
     let short = start(json!({"interval": "1ms", "services": {"http": {"dirs": ["."]}}}));
     assert!(short.contains("reload.interval: 1ms is too short"), "{short}");
-}
-
-/// Replaces the supervisor's program.
-#[track_caller]
-fn upgrade(server: &Server) {
-    let mut command = Command::new(bin::server());
-    let file = server.room().file(".rr.yaml");
-    let upgraded = command.args(["upgrade", "self", "-c"]).arg(file).output().unwrap();
-    let told = String::from_utf8_lossy(&upgraded.stderr);
-    assert!(upgraded.status.success(), "{told}\n{}", server.log());
 }
 
 /// The supervisor becomes another program, and its plugin goes on with the gate that it has.
@@ -269,7 +256,7 @@ fn after_an_upgrade_of_the_supervisor_no_request_meets_old_code() {
     assert_eq!(connection.get("/").text(), "first");
     for round in 0..rounds {
         if round % 4 == 0 {
-            upgrade(&server);
+            upgrade_self(&server);
         }
         let text = format!("round {round}");
         save(server.room(), "src/app.php", &format!("return '{text}';"));
@@ -288,7 +275,7 @@ fn after_an_upgrade_of_the_supervisor_no_request_meets_old_code() {
     });
     eventually(SOON, || server.workers().len() == 2);
     let workers = server.workers();
-    upgrade(&server);
+    upgrade_self(&server);
     assert_eq!(answer(&server), format!("round {}", rounds - 1));
     assert_eq!((server.workers(), server.plugin("rr-http")), (workers, plugin));
     assert!(server.stop().success());
@@ -303,7 +290,7 @@ fn a_save_during_an_upgrade_of_the_supervisor_is_not_missed() {
     assert_eq!(connection.get("/").text(), "first");
     for round in 0..rounds(20) / 2 {
         std::thread::scope(|scope| {
-            let upgrading = scope.spawn(|| upgrade(&server));
+            let upgrading = scope.spawn(|| upgrade_self(&server));
             let mut saved = 0;
             while !upgrading.is_finished() {
                 let text = format!("round {round}, {saved}");

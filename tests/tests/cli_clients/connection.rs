@@ -1,7 +1,12 @@
 //! How a command finds the server, and what it says when it finds none (CLI-17, RPC-05).
 
-use crate::served::{Served, parsed, pids, refused, rr};
-use rr_tests::{Room, Server, bin, room::free_port, server::http_config};
+use crate::served::{Served, pids};
+use rr_tests::{
+    Room, Server, bin,
+    operator::{command, parsed, refused, rr_in},
+    room::free_port,
+    server::http_config,
+};
 use serde_json::json;
 use std::process::Command;
 
@@ -24,7 +29,7 @@ fn errors_are_one_line() {
         ("", vec!["jobs", "--list", "-c", "missing.yaml"], "missing.yaml"),
     ] {
         room.write(".rr.yaml", config);
-        let words = refused(&rr(&room, &arguments));
+        let words = refused(&rr_in(&room, &arguments));
         assert!(words.contains(said), "{arguments:?}: {words}");
     }
     let listen = format!("rpc.listen=tcp://127.0.0.1:{port}");
@@ -35,7 +40,7 @@ fn errors_are_one_line() {
         vec!["jobs", "--list"],
         vec!["plugins"],
     ] {
-        let words = refused(&rr(&room, &[&verb[..], &["-o", &listen]].concat()));
+        let words = refused(&rr_in(&room, &[&verb[..], &["-o", &listen]].concat()));
         let expected = format!("cannot connect to the server at tcp://127.0.0.1:{port}: Connection refused");
         assert!(
             words.starts_with(&expected) && words.lines().count() == 1,
@@ -54,12 +59,8 @@ fn without_an_rpc_port_the_control_directory_is_the_way() {
     let runtime = Room::new();
     let port = free_port();
     let file = room.write(".rr.yaml", http_config(port, json!({})).to_string());
-    let mut command = Command::new(bin::server());
-    command
-        .arg("serve")
-        .arg("-c")
-        .arg(&file)
-        .env("XDG_RUNTIME_DIR", runtime.path());
+    let mut command = command(&["serve"], &file);
+    command.env("XDG_RUNTIME_DIR", runtime.path());
     let server = Server::run(room, port, command);
     server.wait_ready();
     let ask = |arguments: &[&str]| {

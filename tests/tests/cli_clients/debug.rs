@@ -1,8 +1,7 @@
 //! The debug pages (CLI-11).
 
-use rr_tests::{Client, Room, Server, bin, room::free_port, rpc_place::local, server::http_config};
+use rr_tests::{Client, Room, Server, operator::command, room::free_port, rpc_place::local, server::http_config};
 use serde_json::json;
-use std::process::Command;
 
 /// At a port of the test's own: the reference's exists once on a machine.
 #[test]
@@ -12,8 +11,7 @@ fn debug_pages_tell_what_there_is() {
     let config = http_config(port, json!({"server": {"env": {"DB_PASSWORD": "hunter2"}}}));
     let debug = free_port();
     let file = room.write(".rr.yaml", config.to_string());
-    let mut command = Command::new(bin::server());
-    command.args(["serve", "-d", "-c"]).arg(&file);
+    let mut command = command(&["serve", "-d"], &file);
     command.env("RR_DEBUG_ADDRESS", format!("127.0.0.1:{debug}"));
     let server = Server::run(room, port, command);
     server.wait_ready();

@@ -1,7 +1,12 @@
 //! `rr jobs`, with a stand-in for the plugin (CLI-05).
 
-use crate::served::{Served, cells, parsed, printed, refused};
-use rr_tests::{Room, Server, bin, room::free_port, standin};
+use crate::served::{Served, cells};
+use rr_tests::{
+    Room, Server, bin,
+    operator::{parsed, printed, refused},
+    room::free_port,
+    standin,
+};
 use serde_json::json;
 
 #[test]

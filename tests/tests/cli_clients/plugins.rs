@@ -1,7 +1,12 @@
 //! `rr plugins`: every process of the server, and what died lately.
 
-use crate::served::{Served, cells, parsed, printed, row};
-use rr_tests::{eventually, process, wait::SOON};
+use crate::served::{Served, cells, row};
+use rr_tests::{
+    eventually,
+    operator::{parsed, printed},
+    process,
+    wait::SOON,
+};
 use serde_json::json;
 
 #[test]

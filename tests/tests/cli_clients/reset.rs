@@ -1,7 +1,12 @@
 //! `rr reset`: every worker is new, no request fails, and a failure is told (CLI-04, RPC-06).
 
-use crate::served::{Served, parsed, printed, refused, rr};
-use rr_tests::{Room, Server, bin, eventually, room::free_port, wait::SOON};
+use crate::served::Served;
+use rr_tests::{
+    Room, Server, bin, eventually,
+    operator::{parsed, printed, refused, rr_in},
+    room::free_port,
+    wait::SOON,
+};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -37,7 +42,7 @@ fn a_reset_under_load_loses_no_request_and_replaces_all_workers() {
             (served.server.room(), vec!["reset", "http"]),
         ] {
             let seen = answers.load(Ordering::Relaxed);
-            let output = rr(place, &arguments);
+            let output = rr_in(place, &arguments);
             let said = printed(&output);
             if arguments.contains(&"-s") {
                 assert_eq!(said, "");

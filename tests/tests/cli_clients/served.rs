@@ -1,8 +1,8 @@
 //! A server with PHP and its RPC port, and what commands print.
 
-use rr_tests::{Room, Rpc, Server, bin, room::free_port, rpc_place::local};
+use rr_tests::{Rpc, Server, operator::rr_in, room::free_port, rpc_place::local};
 use serde_json::{Value, json};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// A server with PHP and its RPC port.
 pub(crate) struct Served {
@@ -21,43 +21,12 @@ impl Served {
 
     /// Runs a command in the server's directory to its end.
     pub(crate) fn rr(&self, arguments: &[&str]) -> Output {
-        rr(self.server.room(), arguments)
+        rr_in(self.server.room(), arguments)
     }
 
     pub(crate) fn rpc(&self) -> Rpc {
         Rpc::tcp(local(self.rpc))
     }
-}
-
-pub(crate) fn rr(room: &Room, arguments: &[&str]) -> Output {
-    let mut command = Command::new(bin::server());
-    command.args(arguments).current_dir(room.path()).output().unwrap()
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// What a command that succeeds prints; its stderr is empty.
-#[track_caller]
-pub(crate) fn printed(output: &Output) -> String {
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success() && err.is_empty(), "{out}\n{err}");
-    out
-}
-
-#[track_caller]
-pub(crate) fn parsed(output: &Output) -> Value {
-    let out = printed(output);
-    assert_eq!(out.lines().count(), 1, "{out}");
-    serde_json::from_str(&out).unwrap()
-}
-
-/// What a command that fails says: one line.
-#[track_caller]
-pub(crate) fn refused(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
-    text(&output.stderr).trim_end().to_owned()
 }
 
 /// The cells of the rows of all tables.

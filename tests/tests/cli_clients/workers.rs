@@ -1,8 +1,13 @@
 //! `rr workers`: tables and JSON, services beside PHP, the live view, one worker more or less (CLI-03).
 
-use crate::served::{Served, cells, parsed, pids, printed, refused, text};
+use crate::served::{Served, cells, pids};
 use nix::sys::signal::Signal;
-use rr_tests::{bin, eventually, process, wait::SOON};
+use rr_tests::{
+    bin, eventually,
+    operator::{parsed, printed, refused, text},
+    process,
+    wait::SOON,
+};
 use serde_json::json;
 use std::{
     io::{BufRead, BufReader},
