@@ -6,6 +6,9 @@
 //! - [`standin`]: the same with a plugin that needs no PHP and misbehaves on demand
 //! - [`servers`]: Redis and Memcached of the test's own
 //! - [`rpc_place`]: the same with an RPC port
+//! - [`examples`]: the examples, served as they stand
+//! - [`operator`]: the command line with the server's file
+//! - [`load`]: constant load, and what became of each request
 //! - [`project`]: a PHP project to be changed
 //! - [`reload`]: a server whose configuration is written anew
 //! - [`process`]: process trees as `/proc` shows them
@@ -26,6 +29,7 @@ pub mod background;
 pub mod bin;
 pub mod client;
 pub mod collector;
+pub mod examples;
 pub mod load;
 pub mod metrics;
 pub mod operator;

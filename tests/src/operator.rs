@@ -1,8 +1,8 @@
 //! What an operator does with a server: the command line, with the server's own file, and what it says.
 
-use crate::{Room, Server, bin};
-use serde_json::Value;
-use std::path::Path;
+use crate::{Room, Rpc, Server, bin};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// The command line with this file.
@@ -86,6 +86,16 @@ pub fn seen(server: &Server, plugin: &str) -> Value {
         .unwrap_or_default()
 }
 
+/// The same as the RPC port tells it, to who asks often.
+#[track_caller]
+pub fn seen_by_rpc(rpc: &mut Rpc, plugin: &str) -> Value {
+    let mut all = rpc.call("supervisor.Plugins", &json!(true)).json();
+    let mut all = all.as_array_mut().unwrap().iter_mut();
+    all.find(|one| one["name"] == plugin)
+        .map(Value::take)
+        .unwrap_or_default()
+}
+
 /// Replaces a plugin's process, which must work; the pid of the next one.
 #[track_caller]
 pub fn upgrade(server: &Server, plugin: &str) -> u32 {
@@ -97,4 +107,17 @@ pub fn upgrade(server: &Server, plugin: &str) -> u32 {
 #[track_caller]
 pub fn upgrade_self(server: &Server) {
     assert_eq!(upgrade(server, "self"), server.pid());
+}
+
+/// How often the supervisor's program was replaced.
+#[track_caller]
+pub fn renewals(rpc: &mut Rpc) -> u64 {
+    let own = rpc.call("supervisor.Self", &json!(true)).json();
+    own["renewals"].as_u64().unwrap()
+}
+
+/// A supervisor's program that is fit, and gone when it is to be executed.
+pub fn vanishing(room: &Room) -> PathBuf {
+    let script = format!("{} \"$@\" && rm \"$0\"", bin::server().display());
+    room.program("gone", &script)
 }

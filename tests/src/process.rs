@@ -4,14 +4,18 @@ use crate::wait::{SOON, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// All processes of this host.
+pub fn all() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
 
 /// The processes below `root`, without itself, parents before children. Zombies are left out.
 pub fn descendants(root: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
-            continue;
-        };
+    for pid in all() {
         match parent_and_state(pid) {
             Some((parent, state)) if state != 'Z' => children.entry(parent).or_default().push(pid),
             _ => {}
@@ -38,6 +42,13 @@ pub fn named_by(root: u32, wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     pids.retain(|pid| name(*pid).is_some_and(|name| wanted(&name)));
     pids.sort_unstable();
     pids
+}
+
+/// How many children of a process have ended and were not reaped.
+pub fn zombies(parent: u32) -> usize {
+    all()
+        .filter(|pid| parent_and_state(*pid) == Some((parent, 'Z')))
+        .count()
 }
 
 /// Whether the process exists and is no zombie.
@@ -81,7 +92,34 @@ fn memory(pid: u32, what: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-fn name(pid: u32) -> Option<String> {
+/// How many descriptors a process has open.
+pub fn open_files(pid: u32) -> Option<usize> {
+    Some(std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
+/// The sockets that a process has open, one for each descriptor.
+#[track_caller]
+pub fn sockets(pid: u32) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let targets = all.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .collect()
+}
+
+/// The variables that a process was started with, as `NAME=value`.
+pub fn environment(pid: u32) -> Option<Vec<String>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let entries = bytes.split(|byte| *byte == 0);
+    Some(
+        entries
+            .map(|entry| String::from_utf8_lossy(entry).into_owned())
+            .collect(),
+    )
+}
+
+/// The name of a process, as the kernel keeps it.
+pub fn name(pid: u32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(name.trim_end().to_owned())
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A temporary directory of one test, removed at the end.
@@ -32,6 +33,24 @@ impl Room {
         let path = self.file(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes a shell script that can be executed, and returns its path.
+    pub fn program(&self, name: &str, script: &str) -> PathBuf {
+        let text = self.write(&format!("{name}.sh"), format!("#!/bin/sh\n{script}\n"));
+        self.install(&text, name)
+    }
+
+    /// Copies a program, which can be executed here, and returns its path.
+    ///
+    /// Another process writes it: what is open for writing cannot be executed, and what this one has open the processes that other
+    /// tests are just starting have open too.
+    pub fn install(&self, program: &Path, name: &str) -> PathBuf {
+        let path = self.file(name);
+        let mut install = Command::new("install");
+        let installed = install.args(["-D", "-m", "755"]).arg(program).arg(&path).status();
+        assert!(installed.unwrap().success(), "{}", path.display());
         path
     }
 

@@ -36,7 +36,7 @@ pub fn config(settings: Value) -> (u16, Value) {
 pub fn start(settings: Value) -> Place {
     let (port, config) = config(settings);
     let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     Place { server, port }
 }
 

@@ -159,6 +159,12 @@ impl Server {
         lock(&self.log).clone()
     }
 
+    /// Waits until the server calls itself started.
+    #[track_caller]
+    pub fn wait_started(&self) {
+        self.wait_log("RoadRunner server started");
+    }
+
     /// Waits until the log has this text.
     #[track_caller]
     pub fn wait_log(&self, text: &str) {
@@ -176,6 +182,13 @@ impl Server {
     /// Whether the supervisor runs.
     pub fn running(&self) -> bool {
         matches!(lock(&self.child).try_wait(), Ok(None))
+    }
+
+    /// Changes what the configuration's file says.
+    pub fn change(&self, changes: Value) {
+        let mut config = serde_json::from_str(&self.room.read(".rr.yaml")).unwrap();
+        merge(&mut config, changes);
+        self.room.write(".rr.yaml", config.to_string());
     }
 
     /// Sends a signal to the supervisor.

@@ -32,6 +32,6 @@ pub fn launch(room: Room, variables: Value, settings: Value) -> Server {
 #[track_caller]
 pub fn start(variables: Value, settings: Value) -> Server {
     let server = launch(Room::new(), variables, settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     server
 }

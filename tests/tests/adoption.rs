@@ -20,7 +20,7 @@ use std::collections::HashSet;
 fn successor(dead: &Server) -> Server {
     let command = operator::command(&["serve"], &dead.room().file(".rr.yaml"));
     let next = Server::run(Room::new(), dead.address().port(), command);
-    next.wait_log("RoadRunner server started");
+    next.wait_started();
     next
 }
 
@@ -107,18 +107,11 @@ fn one_that_starts_by_a_call_waits_for_the_next_call() {
     assert!(next.stop().success(), "{}", next.log());
 }
 
-/// Changes the configuration's file.
-fn change(server: &Server, settings: Value) {
-    let mut config = serde_json::from_str(&server.room().read(".rr.yaml")).unwrap();
-    merge(&mut config, settings);
-    server.room().write(".rr.yaml", config.to_string());
-}
-
 #[test]
 fn after_a_reload_with_other_addresses_they_are_found_as_well() {
     let (server, _) = http(json!({}));
     let port = free_port();
-    change(&server, json!({"http": {"address": format!("127.0.0.1:{port}")}}));
+    server.change(json!({"http": {"address": format!("127.0.0.1:{port}")}}));
     assert!(told(&server, &["reload", "--json"]).is_object());
     let pid = seen(&server, "http")["pid"].clone();
     let load = Load::start(local(port), 2, "/echo?body=hi");
@@ -139,7 +132,7 @@ fn a_plugin_with_state_and_another_configuration_keeps_what_it_has() {
     assert_eq!(Rpc::tcp(local(port)).call("kv.Set", &items).error(), None);
     let pid = seen(&server, "kv")["pid"].clone();
     kill(&server);
-    change(&server, json!({"kv": {"other": memory}}));
+    server.change(json!({"kv": {"other": memory}}));
     let next = successor(&server);
     eventually(SOON, || {
         let kv = seen(&server, "kv");
@@ -164,7 +157,7 @@ fn an_adopted_plugin_is_stopped_with_the_server() {
     let control = room.file("control");
     let settings = json!({"supervisor": {"adopt_timeout": "20s", "control": {"dir": control}}});
     let server = standin::launch(room, json!({}), settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let pid = server.plugin("rr-test-plugin");
     kill(&server);
     let next = successor(&server);

@@ -44,7 +44,7 @@ fn an_attached_plugin_comes_goes_and_is_stopped_with_the_server() {
         },
     });
     let server = standin::launch(room, json!({}), settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert_eq!(seen(&server, "http")["state"], "down");
 
     let mut plugin = start_plugin(&server);

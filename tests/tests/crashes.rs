@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Client, Room, Rpc, Server, bin, eventually,
     load::Load,
-    operator::{parsed, printed, rr, text},
+    operator::{parsed, printed, rr, seen_by_rpc, text},
     process,
     room::free_port,
     rounds,
@@ -35,13 +35,6 @@ fn why(server: &Server, about: &str) -> Value {
     parsed(&rr(server, &["why", about, "--json"]))
 }
 
-/// One plugin as `rr plugins` shows it.
-fn plugin(rpc: &mut Rpc, name: &str) -> Value {
-    let all = rpc.call("supervisor.Plugins", &json!(true)).json();
-    let found = all.as_array().unwrap().iter().find(|one| one["name"] == name);
-    found.cloned().unwrap_or_default()
-}
-
 /// `kill -9` of rr-http again and again: no connection is refused, only what was in flight fails, and no PHP is left over.
 #[test]
 fn a_killed_http_plugin_costs_only_the_requests_in_flight() {
@@ -56,7 +49,7 @@ fn a_killed_http_plugin_costs_only_the_requests_in_flight() {
     for round in 0..rounds {
         let before = answers();
         eventually(SOON, || {
-            plugin(&mut rpc, "http")["state"] == "running" && answers() > before + 20
+            seen_by_rpc(&mut rpc, "http")["state"] == "running" && answers() > before + 20
         });
         // Every second, but not before it has been ready for the half second that makes a death no early one.
         let serves = Instant::now();
@@ -80,7 +73,7 @@ fn a_killed_http_plugin_costs_only_the_requests_in_flight() {
     let by_hand = |death: &&Value| death["cause"] == "crash" && death["exit"].as_str().unwrap().starts_with("SIGKILL");
     let killed = deaths.as_array().unwrap().iter().filter(by_hand).count();
     assert_eq!(killed, rounds.min(16), "{deaths}");
-    assert_eq!(plugin(&mut rpc, "http")["restarts"], rounds);
+    assert_eq!(seen_by_rpc(&mut rpc, "http")["restarts"], rounds);
     assert!(server.stop().success());
 }
 
@@ -203,7 +196,7 @@ impl Shown {
             "supervisor": {"start": "keep_going", "restart": restart},
         });
         let server = standin::launch(Room::new(), variables, settings);
-        server.wait_log("RoadRunner server started");
+        server.wait_started();
         Self {
             server,
             status: Client::tcp(local(status)),

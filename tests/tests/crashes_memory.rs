@@ -13,7 +13,6 @@ use rr_tests::{
 use serde_json::{Value, json};
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -70,10 +69,12 @@ fn grow_until_it_dies(server: &Server) -> Vec<Value> {
 
 /// A program in the room that limits itself and becomes rr-kv.
 fn limited(room: &Room, limit: &str) -> PathBuf {
-    let script = format!("#!/bin/sh\n{limit}\nexec {} \"$@\"\n", bin::binary("rr-kv").display());
-    let path = room.write("limited-kv", script);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    let script = format!(
+        "{limit}
+exec {} \"$@\"",
+        bin::binary("rr-kv").display()
+    );
+    room.program("limited-kv", &script)
 }
 
 /// An allocation fails, and the process aborts with words that only its stderr has.

@@ -24,17 +24,21 @@ fn start(plugins: Value) -> (Server, Rpc) {
 
 /// How often a plugin's process was started again.
 fn restarts(rpc: &mut Rpc, name: &str) -> u64 {
-    let all = rpc.call("supervisor.Plugins", &json!(true)).json();
-    let found = all.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
-    found["restarts"].as_u64().unwrap()
+    operator::seen_by_rpc(rpc, name)["restarts"].as_u64().unwrap()
 }
 
-/// The one death that `rr why` tells of a plugin.
-fn death(server: &Server, name: &str) -> Value {
+/// The last lines of a plugin's process: `rr why` tells of this one death, by this exit.
+#[track_caller]
+fn last_words(server: &Server, name: &str, pid: &Value, exit: &str) -> String {
     let mut why = operator::told(server, &["why", name, "--json"]);
     let deaths = why["deaths"].as_array_mut().unwrap();
     assert_eq!(deaths.len(), 1, "{deaths:?}");
-    deaths.remove(0)
+    let death = deaths.remove(0);
+    assert_eq!(
+        (&death["cause"], &death["exit"], &death["pid"]),
+        (&json!("crash"), &json!(exit), pid)
+    );
+    death["lines"].as_str().unwrap().to_owned()
 }
 
 /// The lines of the log that tell of a panic, each with its place.
@@ -91,15 +95,10 @@ fn a_panic_in_a_call_or_a_task_costs_no_more_and_two_at_once_the_process() {
     assert!(rpc.call("jobs.PanicTwice", &Value::Null).error().is_some());
     eventually(SOON, || rpc.call("jobs.Pid", &Value::Null).error().is_none());
     assert_eq!(restarts(&mut rpc, "jobs"), 1);
-    let death = death(&server, "jobs");
-    assert_eq!(
-        (&death["cause"], &death["exit"], &death["pid"]),
-        (&json!("crash"), &json!("SIGABRT"), &before)
-    );
-    let lines = death["lines"].as_str().unwrap();
+    let lines = last_words(&server, "jobs", &before, "SIGABRT");
     assert!(
         lines.contains("and once more") && lines.contains("rr-test-plugin.rs:"),
-        "{death}"
+        "{lines}"
     );
     load.stop_unharmed(&server);
     assert!(server.stop().success());
@@ -119,15 +118,10 @@ fn a_panic_on_the_main_thread_costs_the_plugin_which_comes_back() {
         answer.error().is_none() && answer.json() != before
     });
     assert_eq!(restarts(&mut rpc, "own"), 1);
-    let death = death(&server, "own");
-    assert_eq!(
-        (&death["cause"], &death["exit"], &death["pid"]),
-        (&json!("crash"), &json!("exit code 101"), &before)
-    );
-    let lines = death["lines"].as_str().unwrap();
+    let lines = last_words(&server, "own", &before, "exit code 101");
     assert!(
         lines.contains(WORDS) && lines.contains("thread 'main'") && lines.contains("rr-test-custom.rs:"),
-        "{death}"
+        "{lines}"
     );
     load.stop_unharmed(&server);
     assert!(server.stop().success());

@@ -2,33 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::room::free_port;
-use rr_tests::{Client, Room, Server, bin};
-
-/// Serves an example from wherever the test runs, as a user would from the root of the repository.
-fn serve(example: &str) -> Server {
-    serve_with(Room::new(), example, &[])
-}
-
-/// The same with further overrides.
-fn serve_with(room: Room, example: &str, overrides: &[String]) -> Server {
-    let port = free_port();
-    let mut command = std::process::Command::new(bin::server());
-    command
-        .current_dir(bin::repository())
-        .args(["serve", "-c", &format!("examples/{example}/.rr.yaml"), "-o"])
-        .arg(format!("http.address=127.0.0.1:{port}"));
-    for one in overrides {
-        command.args(["-o", one]);
-    }
-    let server = Server::run(room, port, command);
-    server.wait_ready();
-    server
-}
+use rr_tests::{Client, Room, examples::serve, room::free_port};
 
 #[test]
 fn hello() {
-    let server = serve("hello");
+    let server = serve(Room::new(), "hello", &[]);
     let mut connection = server.client().connect();
     let replies: Vec<_> = (0..20).map(|_| connection.get("/").text()).collect();
     assert!(replies[0].starts_with("Hello from process "), "{}", replies[0]);
@@ -48,7 +26,7 @@ fn hello() {
 
 #[test]
 fn classic() {
-    let server = serve("classic");
+    let server = serve(Room::new(), "classic", &[]);
     let client = server.client();
     let form = "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nAda\r\n\
                 --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\r\nbytes\r\n--b--\r\n";
@@ -75,7 +53,7 @@ fn state() {
         format!("rpc.listen=unix://{}?mode=0600", room.file("state.sock").display()),
         format!("kv.total.config.file={}", room.file("total.redb").display()),
     ];
-    let server = serve_with(room, "state", &overrides);
+    let server = serve(room, "state", &overrides);
     let client = server.client();
     let visits: Vec<_> = (0..6).map(|_| client.get("/").json()).collect();
     assert_eq!(visits[5]["visits_since_the_start"], 6, "{}", server.log());

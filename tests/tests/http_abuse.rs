@@ -87,14 +87,14 @@ fn slow_heads_are_cut_off() {
 fn idle_connections_end() {
     let server = Server::http(json!({"http": {"idle_timeout": "300ms", "http2": {"h2c": true}}}));
     let plugin = server.plugin("rr-http");
-    let before = process_sockets(plugin);
+    let before = open_files(plugin);
     let mut raw = server.raw();
     raw.send("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
     raw.read_until("hello");
     assert!(raw.closes_within(SOON));
     let mut two = server.client().http2().connect();
     assert_eq!(two.get("/sleep?ms=900").text(), "slept");
-    eventually(SOON, || process_sockets(plugin) <= before);
+    eventually(SOON, || open_files(plugin) <= before);
 }
 
 #[test]
@@ -186,16 +186,16 @@ fn thousands_of_idle_connections() {
     let idle: Vec<TcpStream> = (0..COUNT)
         .map(|_| TcpStream::connect(server.address()).unwrap())
         .collect();
-    eventually(SOON, || process_sockets(plugin) >= COUNT);
+    eventually(SOON, || open_files(plugin) >= COUNT);
     assert_eq!(server.client().get("/hello").text(), "hello");
     let each = memory(plugin).saturating_sub(before) / COUNT as u64;
     assert!(each <= 8, "{each} KiB for each idle connection");
     drop(idle);
-    eventually(SOON, || process_sockets(plugin) < 100);
+    eventually(SOON, || open_files(plugin) < 100);
 }
 
-fn process_sockets(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+fn open_files(pid: u32) -> usize {
+    process::open_files(pid).unwrap()
 }
 
 // The supervisor holds the sockets: nobody is refused while the plugin restarts.

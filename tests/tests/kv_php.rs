@@ -69,7 +69,7 @@ impl Kv {
         });
         merge(&mut config, json!({"kv": storages}));
         let server = Server::launch(room, port, &config.to_string(), &[]);
-        server.wait_log("RoadRunner server started");
+        server.wait_started();
         Self {
             server,
             port,

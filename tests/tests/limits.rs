@@ -25,7 +25,7 @@ fn each_process_of_a_plugin_enters_a_group_with_its_limits() {
     fs::write(tree.path().join("cgroup.controllers"), "cpu memory pids").unwrap();
     fs::write(tree.path().join("cgroup.subtree_control"), "").unwrap();
     let server = launch(tree.path(), json!({"memory": 256, "cpu": 0.5, "tasks": 100}));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert_eq!(read(tree.path().join("cgroup.subtree_control")), "+memory +cpu +pids");
     let group = tree.path().join("http-1");
     assert_eq!(read(group.join("memory.max")), (256 << 20).to_string());
@@ -50,7 +50,7 @@ fn limits_that_cannot_be_set_fail_the_start_unless_nobody_wants_them() {
     server.wait_log("`Delegate=cpu memory pids` in the systemd unit");
     let server = launch(Path::new("none"), json!({"memory": 256}));
     server.wait_log("limits of plugins are switched off");
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert!(server.stop().success());
 }
 
@@ -73,7 +73,7 @@ fn the_kernel_keeps_a_plugin_to_its_limits() {
         return;
     }
     let server = launch(&tree, json!({"memory": 256, "tasks": 100}));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let group = tree.join("http-1");
     assert_eq!(read(group.join("memory.max")).trim(), (256 << 20).to_string());
     let pid = server.plugin("rr-test-plugin");

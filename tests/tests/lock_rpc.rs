@@ -35,7 +35,7 @@ impl Place {
         });
         merge(&mut config, settings);
         let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
-        server.wait_log("RoadRunner server started");
+        server.wait_started();
         Self { server, port }
     }
 

@@ -84,7 +84,7 @@ fn strange(text: &str) -> (Server, Client, impl Fn(&str)) {
     let port = free_port();
     let settings = json!({"metrics": {"address": format!("127.0.0.1:{port}")}});
     let server = standin::launch(room, json!({"TEST_METRICS": file}), settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let page = Client::tcp(([127, 0, 0, 1], port).into());
     (server, page, move |text| std::fs::write(&file, text).unwrap())
 }

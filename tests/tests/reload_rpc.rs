@@ -252,13 +252,9 @@ fn callers_are_listed_anew() {
 
 /// The control directory, as its plugins know it.
 fn control_dir(place: &Place) -> PathBuf {
-    let http = place.server.plugin("rr-http");
-    let environment = std::fs::read(format!("/proc/{http}/environ")).unwrap();
-    let found = environment.split(|byte| *byte == 0).find_map(|variable| {
-        let text = std::str::from_utf8(variable).ok()?;
-        text.strip_prefix("RR_CONTROL=").map(str::to_owned)
-    });
-    Path::new(&found.unwrap()).parent().unwrap().to_owned()
+    let environment = process::environment(place.server.plugin("rr-http")).unwrap();
+    let found = environment.iter().find_map(|one| one.strip_prefix("RR_CONTROL="));
+    Path::new(found.unwrap()).parent().unwrap().to_owned()
 }
 
 #[test]

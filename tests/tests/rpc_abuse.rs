@@ -177,13 +177,7 @@ fn many_connections_are_served() {
     drop(all);
     let mut rpc = place.rpc();
     assert_eq!(rpc.exchange("kv.Open", flag::RAW, b"x").text(), "x");
-    let sockets = || {
-        let fds = std::fs::read_dir(format!("/proc/{}/fd", place.server.pid())).unwrap();
-        let links = fds.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
-        links
-            .filter(|link| link.to_string_lossy().starts_with("socket:"))
-            .count()
-    };
+    let sockets = || process::sockets(place.server.pid()).len();
     rr_tests::eventually(SOON, || {
         let _ = rpc.exchange("kv.Open", flag::RAW, b"");
         sockets() < 100

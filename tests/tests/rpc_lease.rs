@@ -9,9 +9,6 @@ use rr_tests::{
 };
 use serde_json::json;
 use std::{
-    collections::HashSet,
-    fs,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -31,24 +28,16 @@ fn start() -> Place {
 
 /// Sockets that the plugin has open; one more for each connection that is lent.
 fn sockets(plugin: u32) -> usize {
-    open_sockets(plugin).len()
-}
-
-fn open_sockets(plugin: u32) -> HashSet<PathBuf> {
-    let all = fs::read_dir(format!("/proc/{plugin}/fd")).unwrap();
-    let targets = all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    targets
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
-        .collect()
+    process::sockets(plugin).len()
 }
 
 /// Calls until the plugin itself has the connection.
 #[track_caller]
 fn lend(place: &Place, rpc: &mut Rpc) {
     // Others may go at the same time.
-    let before = open_sockets(place.plugin());
+    let before = process::sockets(place.plugin());
     calls(rpc, ENOUGH);
-    eventually(SOON, || !open_sockets(place.plugin()).is_subset(&before));
+    eventually(SOON, || !process::sockets(place.plugin()).is_subset(&before));
 }
 
 #[track_caller]

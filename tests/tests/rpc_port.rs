@@ -6,13 +6,14 @@ use rr_common::frame::flag;
 use rr_tests::{
     Room, Rpc, Server, bin, process,
     room::free_port,
-    rpc_place::{config, start},
+    rpc_place::{Place, config, start},
     wait::SOON,
 };
 use serde_json::{Value, json};
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
     process::Command,
 };
 
@@ -161,7 +162,7 @@ fn unix_sockets_serve_it_as_well() {
         "supervisor": {"control": {"dir": control}},
     }));
     let server = Server::launch(room, 0, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     for path in [path, control.join("rpc.sock")] {
         assert_eq!(Rpc::unix(&path).exchange("kv.Echo", flag::RAW, b"x").text(), "x");
@@ -182,7 +183,7 @@ fn only_listed_users_may_call() {
         |users: Value| json!({"rpc": {"listen": format!("unix://{}?mode=0666", path.display()), "allow_users": users}});
     let (_, listed) = config(settings(json!(["nobody", "12345"])));
     let server = Server::launch(room, 0, &listed.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let answers = |uid: u32| {
         let script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1]); \
             s.sendall(bytes.fromhex(sys.argv[2])); sys.exit(0 if s.recv(1) else 1)";
@@ -212,27 +213,31 @@ fn only_listed_users_may_call() {
     }
 }
 
+/// A server whose kv dies until that file is there, again and again.
+#[track_caller]
+fn start_without_kv(gate: &Path, restart: Value) -> Place {
+    start(json!({
+        "supervisor": {
+            "start": "keep_going",
+            "restart": restart,
+            "plugins": {"kv": {"env": {"TEST_DIE_UNLESS": gate}}},
+        },
+    }))
+}
+
 /// RPC-07: a call for a plugin that is on its way waits for it.
 #[test]
 fn a_call_waits_for_its_plugin() {
     let room = Room::new();
     let gate = room.file("gate");
-    let (port, config) = config(json!({
-        "supervisor": {
-            "start": "keep_going",
-            "restart": {"backoff": "50ms", "max": 1000},
-            "plugins": {"kv": {"env": {"TEST_DIE_UNLESS": gate}}},
-        },
-    }));
-    let server = Server::launch(room, port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
-    let mut rpc = Rpc::tcp(rr_tests::rpc_place::local(port));
+    let place = start_without_kv(&gate, json!({"backoff": "50ms", "max": 1000}));
+    let mut rpc = place.rpc();
     let waits = rpc.begin("kv.Echo", flag::RAW, b"patient");
     // Others are not held up by it, nor is this connection.
     assert_eq!(rpc.call("rpc.Version", &json!(true)).error(), None);
     std::fs::write(&gate, "").unwrap();
     assert_eq!(rpc.answer(waits).text(), "patient");
-    assert!(server.stop().success());
+    assert!(place.server.stop().success());
 }
 
 /// RPC-07: a call does not wait for ever, nor do more wait than there is room for.
@@ -240,16 +245,8 @@ fn a_call_waits_for_its_plugin() {
 fn waiting_for_a_plugin_has_bounds() {
     let room = Room::new();
     let gate = room.file("never");
-    let (port, config) = config(json!({
-        "supervisor": {
-            "start": "keep_going",
-            "restart": {"backoff": "100ms", "max": 100_000},
-            "plugins": {"kv": {"env": {"TEST_DIE_UNLESS": gate}}},
-        },
-    }));
-    let server = Server::launch(room, port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
-    let mut clients: Vec<Rpc> = (0..5).map(|_| Rpc::tcp(rr_tests::rpc_place::local(port))).collect();
+    let place = start_without_kv(&gate, json!({"backoff": "100ms", "max": 100_000}));
+    let mut clients: Vec<Rpc> = (0..5).map(|_| place.rpc()).collect();
     let mut calls = Vec::new();
     for (index, rpc) in clients.iter_mut().enumerate() {
         calls.extend((0..250).map(|_| (index, rpc.begin("kv.Echo", flag::RAW, b"x"))));
@@ -262,7 +259,7 @@ fn waiting_for_a_plugin_has_bounds() {
         refused += usize::from(told.ends_with(", and too many calls wait for it"));
     }
     assert_eq!(refused, 5 * 250 - 1024);
-    assert!(server.stop().success());
+    assert!(place.server.stop().success());
 }
 
 /// RPC-08: a plugin that was given up is told at once, and a stop ends calls that wait.

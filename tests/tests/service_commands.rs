@@ -18,7 +18,7 @@ fn launch(room: Room, services: Value, more: Value) -> Server {
 
 fn start(room: Room, services: Value) -> Server {
     let server = launch(room, services, json!({}));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     server
 }
 
@@ -155,7 +155,7 @@ fn one_that_cannot_be_started_ends_the_start() {
     server.wait_log("the plugin service cannot start: none: fork/exec /no/such/program: no such file or directory");
 
     let server = launch(Room::new(), services, json!({"supervisor": {"start": "keep_going"}}));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     server.wait_log("process start error");
     assert_eq!(process::named(server.pid(), "sleep").len(), 1);
     assert!(server.stop().success());

@@ -22,7 +22,7 @@ fn start(services: Value) -> Place {
         "logs": {"mode": "production", "level": "debug"},
     });
     let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     Place {
         rpc: Rpc::tcp(([127, 0, 0, 1], port).into()),
         server,
@@ -153,8 +153,8 @@ fn it_speaks_protobuf() {
     let before = place.sleeping();
     process::signal(before[0], nix::sys::signal::Signal::SIGKILL);
     eventually(SOON, || !place.sleeping().is_empty() && place.sleeping() != before);
-    let environ = std::fs::read(format!("/proc/{}/environ", place.sleeping()[0])).unwrap();
-    assert!(environ.split(|byte| *byte == 0).any(|entry| entry == b"X=1"));
+    let environment = process::environment(place.sleeping()[0]).unwrap();
+    assert!(environment.contains(&"X=1".to_owned()));
 }
 
 #[test]

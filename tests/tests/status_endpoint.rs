@@ -120,7 +120,7 @@ fn other_plugins_are_listed_while_they_are_unhealthy() {
     let reason = room.file("reason");
     rr_tests::server::merge(&mut settings, other("mine", json!({"TEST_UNHEALTHY": reason})));
     let server = standin::launch(room, json!({}), settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
 
     assert_is(&status.get("/health"), 200, &[fine("http")]);
     assert_is(&status.get("/health?plugin=mine"), 200, &[fine("mine")]);
@@ -189,7 +189,7 @@ fn php_can_ask_too() {
     let room = Room::new();
     let variables = json!({"TEST_UNHEALTHY": room.file("reason")});
     let server = standin::launch(room, variables, settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let mut rpc = Rpc::tcp(([127, 0, 0, 1], port).into());
     for method in ["status.Status", "status.Ready"] {
         assert_eq!(

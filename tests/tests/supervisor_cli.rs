@@ -67,7 +67,7 @@ fn the_pid_file_is_written_and_stop_uses_it() {
     let port = free_port();
     let config = standin::config(port, json!({}), json!({}));
     let server = Server::launch(room, port, &config.to_string(), &["-p"]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert_eq!(server.room().read(".pid"), server.pid().to_string());
     let output = rr_in(server.room(), &["stop"]);
     assert!(output.status.success());
@@ -87,7 +87,7 @@ fn a_forced_stop_signals_twice() {
     let port = free_port();
     let config = standin::config(port, json!({"TEST_IGNORE_STOP": "1"}), json!({}));
     let server = Server::launch(room, port, &config.to_string(), &["-p"]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert!(rr_in(server.room(), &["stop", "-f", "-s"]).status.success());
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
 }
@@ -222,7 +222,7 @@ fn the_working_directory_follows_the_file() {
     let mut command = Command::new(bin::server());
     command.args(["-w"]).arg(room.file("sub")).args(["-p", "serve"]);
     let server = Server::run(room, port, command);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     eventually(SOON, || server.room().read("sub/.pid") == server.pid().to_string());
     let plugin = server.plugin("rr-test-plugin");
     let directory = std::fs::read_link(format!("/proc/{plugin}/cwd")).unwrap();
@@ -239,9 +239,9 @@ fn dotenv_variables_reach_the_configuration_and_the_processes() {
     room.write("vars", format!("MY_PORT={port}\nMY_WORD=hello\n"));
     let config = standin::config(port, json!({}), json!({"http": {"address": "127.0.0.1:${MY_PORT}"}}));
     let server = Server::launch(room, port, &config.to_string(), &["--dotenv", "vars"]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let plugin = server.plugin("rr-test-plugin");
-    let environment = text(&std::fs::read(format!("/proc/{plugin}/environ")).unwrap());
-    assert!(environment.contains("MY_WORD=hello"));
+    let environment = process::environment(plugin).unwrap();
+    assert!(environment.contains(&"MY_WORD=hello".to_owned()));
     assert!(server.stop().success());
 }

@@ -117,7 +117,7 @@ fn the_first_connection_starts_the_server() {
     command.arg(bin::server()).args(["serve", "-c"]).arg(file);
     let server = Server::run(room, port, command);
     assert!(holds_within(SOON, || TcpStream::connect(server.address()).is_ok()));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert_eq!(server.client().get("/").status, 200);
     // The tool has become the server.
     assert!(server.stop().success(), "{}", server.log());
@@ -140,10 +140,9 @@ fn systemd_hears_how_the_server_is_from_start_to_end() {
     systemd.wait_for("STATUS=No plugin serves; restarting: http");
     systemd.wait_for("STATUS=Serving: http");
     // None of its variables is for anybody else.
-    let environment = fs::read(format!("/proc/{}/environ", server.plugin("rr-test-plugin"))).unwrap();
-    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let environment = process::environment(server.plugin("rr-test-plugin")).unwrap();
     for name in ["NOTIFY_SOCKET=", "WATCHDOG_USEC=", "LISTEN_FDS=", "LISTEN_FDNAMES="] {
-        assert!(!environment.split('\0').any(|one| one.starts_with(name)), "{name}");
+        assert!(!environment.iter().any(|one| one.starts_with(name)), "{name}");
     }
     // A reload and its end, also of one that fails.
     server.room().write(".rr.yaml", "{");
@@ -271,7 +270,7 @@ fn a_unix_socket_outlives_a_restart_and_one_that_nobody_wants_is_closed() {
     let first = systemd.start(Room::new(), port, &both, &stores);
     systemd.wait_for("FDSTORE=1");
     systemd.wait_for("FDSTORE=1");
-    first.wait_log("RoadRunner server started");
+    first.wait_started();
     assert!(first.stop().success());
     systemd.drain();
     assert_eq!(systemd.stored.len(), 2);
@@ -316,7 +315,7 @@ fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
     let config = http_config(port, settings).to_string();
     let launch = || Server::launch(Room::new(), port, &config, &[]);
     let first = launch();
-    first.wait_log("RoadRunner server started");
+    first.wait_started();
     assert_eq!(seen(&first, "http")["state"], "down");
 
     let mut plugin = systemd.command(&bin::binary("rr-http").display().to_string());
@@ -334,14 +333,14 @@ fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
     eventually(SOON, || load.answers() > 20);
     // PHP hears nothing of systemd.
     for worker in process::named_by(plugin.id(), |name| name.starts_with("php")) {
-        let environment = fs::read(format!("/proc/{worker}/environ")).unwrap();
-        assert!(!String::from_utf8_lossy(&environment).contains("NOTIFY_SOCKET"));
+        let environment = process::environment(worker).unwrap().concat();
+        assert!(!environment.contains("NOTIFY_SOCKET"));
     }
 
     first.signal(Signal::SIGKILL);
     first.wait_exit(SOON);
     let second = launch();
-    second.wait_log("RoadRunner server started");
+    second.wait_started();
     eventually(SOON, || seen(&second, "http")["state"] == "running");
     assert_eq!(seen(&second, "http")["pid"], plugin.id());
     load.goes_on();

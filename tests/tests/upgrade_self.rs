@@ -6,7 +6,7 @@ use rr_common::{frame::flag, rpc::wire};
 use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     load::Load,
-    operator::{done, refused, rr, upgrade_self},
+    operator::{self, done, refused, renewals, rr, upgrade_self},
     process,
     room::free_port,
     rounds,
@@ -16,7 +16,7 @@ use rr_tests::{
 };
 use serde_json::json;
 use std::{
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::net::UnixStream,
     process::Command,
     sync::{
         Arc,
@@ -36,12 +36,6 @@ fn start() -> (Server, u16) {
         "supervisor": {"adopt_timeout": "20s"},
     });
     (Server::http(settings), rpc)
-}
-
-fn renewals(rpc: &mut Rpc) -> u64 {
-    rpc.call("supervisor.Self", &json!(true)).json()["renewals"]
-        .as_u64()
-        .unwrap()
 }
 
 #[test]
@@ -184,24 +178,18 @@ fn a_bad_program_changes_nothing() {
     let mut rpc = Rpc::tcp(local(port));
     let version = rpc.call("rpc.Version", &json!(true)).json();
     let room = Room::new();
-    let script = |name: &str, text: &str| {
-        let path = room.write(name, text);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path.display().to_string()
-    };
-    let foreign = script(
+    let foreign = room.program(
         "foreign",
-        "#!/bin/sh\necho '{\"supervisor\":\"9\",\"contract\":9,\"baggage\":1,\"memory\":1}'\n",
+        r#"echo '{"supervisor":"9","contract":9,"baggage":1,"memory":1}'"#,
     );
     // One that is fit, and gone when it is to be executed.
-    let server_path = bin::server().display().to_string();
-    let gone = script("gone", &format!("#!/bin/sh\n{server_path} \"$@\" && rm \"$0\"\n"));
+    let gone = operator::vanishing(&room);
     for (binary, reason) in [
         ("/bin/false", "exit code 1"),
         ("/bin/echo", "it is no supervisor"),
         ("/nowhere", "No such file"),
-        (&*foreign, "version 9 of the control contract"),
-        (&*gone, "No such file"),
+        (foreign.to_str().unwrap(), "version 9 of the control contract"),
+        (gone.to_str().unwrap(), "No such file"),
     ] {
         let told = refused(&rr(&server, &["upgrade", "self", "--binary", binary]));
         assert!(told.contains(reason), "{binary}: {told}");

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use rr_common::{frame::flag, rpc::wire};
 use rr_tests::{
     Rpc, Server, eventually,
-    operator::{self, upgrade_self},
+    operator::{self, renewals, upgrade_self},
     process,
     room::free_port,
     rounds,
@@ -18,8 +18,6 @@ use rr_tests::{
 use serde_json::{Value, json};
 use std::{
     collections::HashSet,
-    fs,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -43,22 +41,10 @@ fn echo(rpc: &mut Rpc, text: &str) {
 
 /// Connections that are lent: sockets that both the plugin and the supervisor have.
 fn lent(place: &Place) -> usize {
-    let sockets = |pid: u32| -> HashSet<PathBuf> {
-        let all = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-        let targets = all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        targets
-            .filter(|target| target.to_string_lossy().starts_with("socket:"))
-            .collect()
-    };
+    let sockets = |pid: u32| -> HashSet<_> { process::sockets(pid).into_iter().collect() };
     sockets(place.plugin())
         .intersection(&sockets(place.server.pid()))
         .count()
-}
-
-fn renewals(rpc: &mut Rpc) -> u64 {
-    rpc.call("supervisor.Self", &json!(true)).json()["renewals"]
-        .as_u64()
-        .unwrap()
 }
 
 #[test]

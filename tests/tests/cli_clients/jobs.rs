@@ -22,7 +22,7 @@ fn pipelines_are_listed_paused_resumed_and_destroyed() {
     });
     let config = standin::config(port, json!({}), settings);
     let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let served = Served { server, rpc };
     let listed = cells(&printed(&served.rr(&["jobs", "--list"])));
     assert_eq!(listed, [["PIPELINE ( S )"], ["p1"], ["p2"]]);

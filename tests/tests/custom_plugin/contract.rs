@@ -41,7 +41,7 @@ fn an_upgrade_to_another_version_of_the_contract_leaves_the_old_process() {
     let plugin = json!({"supervisor": {"plugins": {"own": {"command": ["sh", script]}}}});
     let config = config(port, "", plugin);
     let server = Server::launch(room, port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let mut rpc = rpc(&server);
     let before = rpc.call("own.Pid", &Value::Null).json();
     fs::write(&next, "").unwrap();
@@ -87,8 +87,7 @@ fn only_what_the_supervisor_started_may_register() {
     let control = control.as_str().unwrap().to_owned();
     let dir = server.room().path().to_owned();
     let intruder = |user: Option<u32>| {
-        let program = dir.join("intruder");
-        fs::copy(bin::binary("rr-test-custom"), &program).unwrap();
+        let program = server.room().install(&bin::binary("rr-test-custom"), "intruder");
         let mut command = Command::new(program);
         command
             .env("RR_CONTROL", &control)

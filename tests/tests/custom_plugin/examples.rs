@@ -1,7 +1,7 @@
 //! The examples of plugins, as their READMEs say.
 
 use rr_tests::{
-    Room, Server, bin, eventually,
+    Room, Server, bin, eventually, examples,
     operator::{self, succeeded},
     process,
     room::free_port,
@@ -9,25 +9,16 @@ use rr_tests::{
     wait::SOON,
 };
 use serde_json::json;
-use std::process::Command;
 
 /// Serves an example of a plugin as its README says, on ports of its own; its RPC socket is in the room.
 fn example(name: &str, overrides: &[String]) -> Server {
     let room = Room::new();
-    let web = free_port();
-    let mut command = Command::new(bin::server());
-    command
-        .current_dir(bin::repository())
-        .args(["serve", "-c", &format!("examples/{name}/.rr.yaml")])
-        .args(["-o", &format!("http.address=127.0.0.1:{web}")])
-        .args(["-o", &format!("rpc.listen=unix://{}", room.file("rpc.sock").display())])
-        .args(["-o", "logs.level=debug"]);
-    for one in overrides {
-        command.args(["-o", one]);
-    }
-    let server = Server::run(room, web, command);
-    server.wait_ready();
-    server
+    let mut all = vec![
+        format!("rpc.listen=unix://{}", room.file("rpc.sock").display()),
+        "logs.level=debug".to_owned(),
+    ];
+    all.extend_from_slice(overrides);
+    examples::serve(room, name, &all)
 }
 
 /// A plugin in Python, from the contract's file alone, called by PHP; killed, and upgraded, behind PHP's back.

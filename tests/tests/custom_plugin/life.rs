@@ -69,7 +69,7 @@ fn killed_it_comes_back_on_the_same_connection_and_leaves_nothing() {
         json!({"supervisor": {"plugins": {"own": {"env": {"TEST_CHILD": child}}}}}),
     );
     let server = Server::launch(room, port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let mut rpc = rpc(&server);
     for _ in 0..3 {
         let before = rpc.call("own.Pid", &Value::Null).json();
@@ -139,7 +139,7 @@ fn environment_directory_and_sockets_are_as_configured() {
     }}}});
     let config = config(port, "", settings);
     let server = Server::launch(room, port, &config.to_string(), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let mut rpc = rpc(&server);
     assert_eq!(rpc.call("own.Env", &json!("COLOUR")).json(), "blue");
     assert_eq!(rpc.call("own.Env", &json!("RR_LISTEN_FDS")).json(), "1");

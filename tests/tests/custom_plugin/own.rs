@@ -32,7 +32,7 @@ pub(crate) fn launch(mode: &str, settings: Value) -> Server {
 
 pub(crate) fn start(mode: &str, settings: Value) -> Server {
     let server = launch(mode, settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     server
 }
 

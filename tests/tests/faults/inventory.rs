@@ -20,31 +20,7 @@ pub(crate) struct Inventory {
     pub(crate) temporary: BTreeSet<String>,
 }
 
-pub(crate) fn name(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm"))
-        .unwrap_or_default()
-        .trim_end()
-        .to_owned()
-}
-
-pub(crate) fn open_files(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
-}
-
-pub(crate) fn zombies(parent: u32) -> usize {
-    let is = |entry: fs::DirEntry| {
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        fields.first() == Some(&"Z") && fields.get(1) == Some(&parent.to_string().as_str())
-    };
-    fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .map(is)
-        .filter(|zombie| *zombie)
-        .count()
-}
-
+/// The names in a directory, and how often each is there, with `PID` in the place of numbers.
 pub(crate) fn files(dir: &Path) -> BTreeSet<String> {
     let name = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().unwrap();

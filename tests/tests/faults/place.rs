@@ -2,7 +2,7 @@
 
 use crate::callers::{KILLS, connect};
 use crate::dice::{Dice, Fault};
-use crate::inventory::{Inventory, files, name, open_files, zombies};
+use crate::inventory::{Inventory, files};
 use crate::{RECOVERY, last};
 use nix::sys::signal::Signal;
 use rr_tests::{
@@ -63,14 +63,10 @@ impl Place {
     fn processes(&self) -> Vec<u32> {
         let mark = format!("TMPDIR={}", self.temporary.display());
         let is = |pid: &u32| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == mark.as_bytes())
+            let environment = process::environment(*pid).unwrap_or_default();
+            environment.contains(&mark)
         };
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let mut pids: Vec<u32> = pids.filter(is).collect();
+        let mut pids: Vec<u32> = process::all().filter(is).collect();
         pids.sort_unstable();
         pids
     }
@@ -177,12 +173,12 @@ impl Place {
             let name = name(pid);
             *processes.entry(name.clone()).or_insert(0) += 1;
             if PLUGINS.contains(&name.as_str()) || pid == self.server.pid() {
-                descriptors.insert(name, open_files(pid));
+                descriptors.insert(name, process::open_files(pid).unwrap_or_default());
             }
         }
         Inventory {
             processes,
-            zombies: zombies(self.server.pid()),
+            zombies: process::zombies(self.server.pid()),
             descriptors,
             control: files(&self.control),
             temporary: files(&self.temporary),
@@ -229,6 +225,11 @@ pub(crate) fn config(web: u16, rpc: u16, control: &Path) -> Value {
             },
         }),
     )
+}
+
+/// The name of a process; empty when it is gone.
+fn name(pid: u32) -> String {
+    process::name(pid).unwrap_or_default()
 }
 
 fn serve(room: Room, web: u16, file: &Path, temporary: &Path) -> Server {

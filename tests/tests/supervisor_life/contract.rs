@@ -11,7 +11,7 @@ fn a_stranger_cannot_register() {
     let room = Room::new();
     let control = room.file("control");
     let server = standin::launch(room, nothing(), json!({"supervisor": {"control": {"dir": control}}}));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -50,7 +50,7 @@ fn calls_are_routed_and_plugins_answer_for_themselves() {
     let room = Room::new();
     let control = room.file("control");
     let server = standin::launch(room, nothing(), json!({"supervisor": {"control": {"dir": control}}}));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let own = control.join(format!("http.{}.sock", server.plugin(PLUGIN)));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

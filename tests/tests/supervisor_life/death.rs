@@ -15,7 +15,7 @@ fn a_killed_plugin_is_restarted_and_no_connection_is_refused() {
     let room = Room::new();
     let child = room.file("child");
     let server = standin::launch(room, json!({"TEST_CHILD": child}), nothing());
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let orphan: u32 = fs::read_to_string(&child).unwrap().parse().unwrap();
     assert!(process::alive(orphan));
 

@@ -18,7 +18,7 @@ fn on_init_runs_before_any_plugin_and_its_output_is_logged() {
     let script = format!("echo \"hello $WHO\"; echo trouble >&2; touch {}", path.display());
     let settings = on_init(&room, &script, json!({"env": {"who": "world"}}));
     let server = standin::launch(room, json!({"TEST_DIE_UNLESS": path}), settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     for text in ["hello world", "trouble"] {
         let logged = |line: &Value| line["msg"] == text && line["level"] == "info" && line["logger"] == "server";
         assert!(server.log_json().iter().any(logged), "{}", server.log());
@@ -38,7 +38,7 @@ fn a_failing_on_init_stops_the_start_only_if_asked() {
     let room = Room::new();
     let settings = on_init(&room, "exit 5", nothing());
     let server = standin::launch(room, nothing(), settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert!(server.log().contains("exit code 5"));
     assert!(server.stop().success());
 }

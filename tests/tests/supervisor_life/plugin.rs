@@ -1,4 +1,4 @@
-//! The program that stands in for `rr-http`.
+//! The stand-in for `rr-http`: its name, its settings, its answer.
 
 use rr_tests::Server;
 use serde_json::{Value, json};

@@ -17,7 +17,6 @@ use serde_json::json;
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixDatagram, process::CommandExt},
-    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -52,7 +51,7 @@ fn a_unix_socket_is_served_and_removed() {
     let socket = room.file("http.sock");
     let address = format!("unix://{}?mode=0660", socket.display());
     let server = standin::launch(room, nothing(), json!({"http": {"address": address}}));
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
     assert_eq!(rr_tests::Client::unix(&socket).get("/").status, 200);
     assert!(server.stop().success());
@@ -111,7 +110,7 @@ fn inherited_sockets_are_used() {
     )
     .unwrap();
     let server = Server::run(room, port, command);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     assert_eq!(server.client().get("/").status, 200);
     assert!(server.stop().success());
 }
@@ -137,30 +136,11 @@ fn as_pid_1_it_reaps_every_orphan() {
     command.args(["-r", "-p", "-f", "--kill-child"]).arg(bin::server());
     command.args(["serve", "-c"]).arg(file).process_group(0);
     let server = Server::run(room, port, command);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let init = process::named(server.pid(), "rr-supervisor");
     assert_eq!(init.len(), 1);
-    eventually(SOON, || !descendants_named_anywhere("sleep", init[0]));
-    assert!(!has_zombie(init[0]), "{}", server.log());
+    eventually(SOON, || process::named(init[0], "sleep").is_empty());
+    assert_eq!(process::zombies(init[0]), 0, "{}", server.log());
     process::signal(init[0], Signal::SIGTERM);
     assert!(server.wait_exit(SOON).success(), "{}", server.log());
-}
-
-fn descendants_named_anywhere(name: &str, root: u32) -> bool {
-    !process::named(root, name).is_empty()
-}
-
-/// Whether a process has a child that ended and was not reaped.
-fn has_zombie(parent: u32) -> bool {
-    let stats = fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path().join("stat"));
-    let texts = stats.filter_map(|path: PathBuf| fs::read_to_string(path).ok());
-    texts
-        .filter_map(|text| Some(text.rsplit_once(") ")?.1.to_owned()))
-        .any(|fields| {
-            let mut fields = fields.split_whitespace();
-            fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
-        })
 }

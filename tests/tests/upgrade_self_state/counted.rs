@@ -1,7 +1,7 @@
 //! Numbers: what was counted before is counted after, once.
 
 use crate::place::Place;
-use rr_tests::{eventually, metrics::sample, operator::done, rounds, server::merge, wait::SOON};
+use rr_tests::{eventually, metrics::sample, operator::done, rounds, wait::SOON};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -121,13 +121,8 @@ fn every_kind_of_number_is_kept() {
     assert_eq!(place.samples(&["sizes_count"]), ["sizes_count 1201"]);
 
     // A section that has changed meanwhile is a reload's business, and means another collector.
-    let file = place.server.room().read(".rr.yaml");
-    let mut changed: Value = serde_json::from_str(&file).unwrap();
-    merge(
-        &mut changed["metrics"]["collect"],
-        json!({"other": {"help": "two"}, "gone": null}),
-    );
-    place.server.room().write(".rr.yaml", changed.to_string());
+    let collect = json!({"other": {"help": "two"}, "gone": null});
+    place.server.change(json!({"metrics": {"collect": collect}}));
     place.upgrade();
     assert_eq!(place.samples(&["other", "gone"]), ["gone 2", "other 2"]);
     done(&place.server, &["reload"]);

@@ -2,16 +2,15 @@
 
 use crate::place::Place;
 use rr_common::frame::flag;
-use rr_tests::{bin, eventually, operator::done, process, server::merge, wait::SOON};
-use serde_json::{Value, json};
+use rr_tests::{bin, eventually, operator::done, process, wait::SOON};
+use serde_json::json;
 
 /// The program that an operator has put in a plugin's place stays, until a reload names another.
 #[test]
 fn a_chosen_program_is_the_one_that_is_restarted() {
     let place = Place::start(json!({}));
     let room = place.server.room();
-    let chosen = room.file("rr-http");
-    std::fs::copy(bin::binary("rr-http"), &chosen).unwrap();
+    let chosen = room.install(&bin::binary("rr-http"), "rr-http");
     let program = || {
         let pid = place.server.plugin("rr-http");
         std::fs::read_link(format!("/proc/{pid}/exe")).unwrap()
@@ -33,15 +32,10 @@ fn a_chosen_program_is_the_one_that_is_restarted() {
         dies();
         assert_eq!(program(), chosen);
     }
-    let mut changed: Value = serde_json::from_str(&room.read(".rr.yaml")).unwrap();
-    let binary = room.file("named").join("rr-http");
-    std::fs::create_dir(room.file("named")).unwrap();
-    std::fs::copy(&chosen, &binary).unwrap();
-    merge(
-        &mut changed,
-        json!({"supervisor": {"plugins": {"http": {"binary": binary}}}}),
-    );
-    room.write(".rr.yaml", changed.to_string());
+    let binary = room.install(&chosen, "named/rr-http");
+    place
+        .server
+        .change(json!({"supervisor": {"plugins": {"http": {"binary": binary}}}}));
     done(&place.server, &["reload"]);
     eventually(SOON, || {
         process::named(place.server.pid(), "rr-http").len() == 1 && program() == binary

@@ -109,7 +109,7 @@ fn a_death_at_any_moment_is_seen() {
 fn without_http(restart: Value) -> Server {
     let settings = json!({"supervisor": {"start": "keep_going", "restart": restart}});
     let server = standin::launch(Room::new(), json!({"TEST_DIE_AT_START": "7"}), settings);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     server
 }
 

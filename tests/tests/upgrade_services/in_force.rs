@@ -149,7 +149,7 @@ fn a_moved_link_starts_what_is_behind_it() {
     symlink(room.file("one"), &link).unwrap();
     let command = command(&["serve"], &link.join(".rr.yaml"));
     let server = Server::run(room, port, command);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     let mut place = Place {
         rpc: Rpc::tcp(local(port)),
         server,

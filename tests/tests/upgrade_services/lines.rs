@@ -1,9 +1,9 @@
 //! What services write is logged once, each line as one.
 
-use crate::place::{script, start, vanishing};
+use crate::place::{script, start};
 use rr_tests::{
     Room, eventually,
-    operator::{done, refused, rr},
+    operator::{done, refused, rr, vanishing},
     rounds,
     wait::SOON,
 };

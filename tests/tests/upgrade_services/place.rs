@@ -1,8 +1,8 @@
 //! A server of nothing but services, whose program is replaced.
 
-use rr_tests::{Room, Rpc, Server, bin, operator::upgrade_self, room::free_port, rpc_place::local, server::merge};
+use rr_tests::{Room, Rpc, Server, operator::upgrade_self, room::free_port, rpc_place::local, server::merge};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::collections::BTreeMap;
 
 /// A server of nothing but services.
 pub(crate) struct Place {
@@ -25,7 +25,7 @@ pub(crate) fn config(port: u16, services: &Value) -> String {
 pub(crate) fn start(room: Room, services: &Value) -> Place {
     let port = free_port();
     let server = Server::launch(room, port, &config(port, services), &[]);
-    server.wait_log("RoadRunner server started");
+    server.wait_started();
     Place {
         rpc: Rpc::tcp(local(port)),
         server,
@@ -97,12 +97,4 @@ impl Place {
     pub(crate) fn write(&self, services: &Value) {
         self.server.room().write(".rr.yaml", config(self.port, services));
     }
-}
-
-/// A program that is fit, and gone when it is to be executed.
-pub(crate) fn vanishing(room: &Room) -> PathBuf {
-    let server = bin::server().display().to_string();
-    let path = room.write("gone", format!("#!/bin/sh\n{server} \"$@\" && rm \"$0\"\n"));
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
 }

@@ -11,7 +11,7 @@ use rr_tests::{
     process, rounds,
     wait::SOON,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::{Command, Stdio};
 
 /// 100,000 keys in memory with their ends, and counters, under load from clients that never reconnect, one of them PHP.
@@ -69,10 +69,8 @@ fn a_reload_that_changes_kv_keeps_its_keys() {
     fill(&mut rpc, "memory", PIECE);
     let (old, counting) = (place.server.plugin("rr-kv"), Counting::start(&place, &["memory"; 2]));
     counting.goes_on();
-    let file = place.server.room().file(".rr.yaml");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    config["kv"]["another"] = json!({"driver": "memory", "config": {}});
-    std::fs::write(&file, config.to_string()).unwrap();
+    let another = json!({"driver": "memory", "config": {}});
+    place.server.change(json!({"kv": {"another": another}}));
     done(&place.server, &["reload"]);
     eventually(SOON, || !process::alive(old));
     counting.goes_on();

@@ -11,7 +11,6 @@ use rr_tests::{
 };
 use serde_json::{Value, json};
 use std::{
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Child,
 };
@@ -40,7 +39,7 @@ impl Place {
         });
         merge(&mut config, settings);
         let server = Server::launch(room, port, &config.to_string(), &[]);
-        server.wait_log("RoadRunner server started");
+        server.wait_started();
         Self { server, port }
     }
 
@@ -68,11 +67,10 @@ impl Place {
     pub(crate) fn misbehaving(&self, variable: &str) -> PathBuf {
         let program = bin::binary("rr-test-plugin");
         let script = format!(
-            "#!/bin/sh\nexport TEST_NO_PORT=1 {variable}\nexec {}\n",
+            "export TEST_NO_PORT=1 {variable}
+exec {}",
             program.display()
         );
-        let path = self.server.room().write("next", script);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path
+        self.server.room().program("next", &script)
     }
 }
