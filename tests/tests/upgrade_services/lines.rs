@@ -9,12 +9,12 @@ use rr_tests::{
 };
 use serde_json::json;
 
-/// Numbered lines in bursts that are longer than one read.
+/// Numbered lines in bursts that are longer than one read. A signal is heeded between bursts: what is counted then is what was written.
 const COUNTING: &str = r#"
-i=0
-trap 'echo "end $i"; exit 0' INT
+i=0 over=
+trap over=yes INT
 filling=$(printf '%080d' 0)
-while :; do
+while [ -z "$over" ]; do
     n=0
     while [ $n -lt 300 ]; do
         echo "line $i $filling"
@@ -22,6 +22,7 @@ while :; do
     done
     sleep 0.03
 done
+echo "end $i"
 "#;
 
 /// There is always half a line whose rest comes soon: usually soon enough to be logged as one.
