@@ -1,15 +1,18 @@
 //! Whose a control directory is: its name comes from what tells one server from another, and a file in it says the same in words.
 
 use super::{ControlDir, LOCK, PREFIX};
-use nix::unistd::Uid;
+use nix::{fcntl::OFlag, unistd::Uid};
 use rr_common::config::Config;
 use std::{
     ffi::OsStr,
-    fs,
-    io::{self, Write},
-    os::unix::ffi::OsStrExt,
+    fs::OpenOptions,
+    io::{self, Read, Write},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+/// The longest signature that is read, in bytes: a path and a name.
+const LONGEST_SIGNATURE: u64 = 8192;
 
 /// What tells one server from another.
 #[derive(Debug)]
@@ -60,13 +63,34 @@ impl Identity<'_> {
 }
 
 impl Signature {
-    /// Of a directory that somebody has signed.
+    /// Of a directory that somebody has signed. In a directory for all, anybody may have made it: what is no ordinary file is not
+    /// waited for, and what is too long is not read.
     pub(super) fn read(dir: &Path) -> Option<Self> {
-        let text = fs::read(dir.join(LOCK)).ok()?;
-        let end = text.iter().position(|byte| *byte == 0)?;
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY).bits();
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(dir.join(LOCK))
+            .ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        let mut text = Vec::new();
+        let length = file.take(LONGEST_SIGNATURE + 1).read_to_end(&mut text).ok()?;
+        (length as u64 <= LONGEST_SIGNATURE).then(|| Self::parse(&text))?
+    }
+
+    /// As it is written.
+    fn bytes(&self) -> Vec<u8> {
+        [self.file.as_os_str().as_bytes(), b"\0", self.name.as_bytes()].concat()
+    }
+
+    /// From what is written.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == 0)?;
         Some(Self {
-            file: Path::new(OsStr::from_bytes(&text[..end])).to_owned(),
-            name: String::from_utf8(text[end + 1..].to_vec()).ok()?,
+            file: Path::new(OsStr::from_bytes(&bytes[..end])).to_owned(),
+            name: String::from_utf8(bytes[end + 1..].to_vec()).ok()?,
         })
     }
 }
@@ -77,10 +101,8 @@ impl ControlDir {
     /// # Errors
     /// The file system's.
     pub(crate) fn sign(&self, signature: &Signature) -> io::Result<()> {
-        let Signature { file, name } = signature;
-        let text = [file.as_os_str().as_bytes(), b"\0", name.as_bytes()].concat();
         self.lock.set_len(0)?;
-        (&self.lock).write_all(&text)
+        (&self.lock).write_all(&signature.bytes())
     }
 }
 
@@ -97,6 +119,8 @@ fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> u64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::fs;
 
     fn identity<'a>(file: &'a Path, addresses: &'a [String]) -> Identity<'a> {
         Identity { file, addresses }
@@ -111,6 +135,36 @@ mod tests {
         assert_eq!(identity(file, &a).name(), identity(file, &same).name());
         assert_ne!(identity(file, &a).name(), identity(file, &other).name());
         assert_ne!(identity(file, &a).name(), identity(Path::new("/srv/b.yaml"), &a).name());
+    }
+
+    /// A directory for all may hold anything.
+    #[test]
+    fn a_lock_that_is_no_ordinary_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join(LOCK);
+        nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(Signature::read(dir.path()), None);
+        fs::remove_file(&lock).unwrap();
+        fs::write(&lock, [b"/srv/.rr.yaml\0", [b'a'; 10_000].as_slice()].concat()).unwrap();
+        assert_eq!(Signature::read(dir.path()), None, "too long");
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &lock).unwrap();
+        assert_eq!(Signature::read(dir.path()), None, "a link");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(file in "[^\\x00]{0,40}", name in ".{0,20}") {
+            let signature = Signature { file: file.into(), name };
+            prop_assert_eq!(Signature::parse(&signature.bytes()), Some(signature));
+        }
+
+        #[test]
+        fn anything_may_stand_there(bytes: Vec<u8>) {
+            if let Some(signature) = Signature::parse(&bytes) {
+                prop_assert_eq!(signature.bytes(), bytes);
+            }
+        }
     }
 
     /// Every build must find the directory of every other.
