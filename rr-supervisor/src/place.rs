@@ -47,9 +47,19 @@ impl Place {
 /// such as `current` of `/srv/app/current`.
 pub(crate) fn as_written() -> Option<PathBuf> {
     let written = PathBuf::from(env::var_os("PWD")?);
+    (written.is_absolute() && is_ours(&written)).then_some(written)
+}
+
+/// Where a directory leads to now, if that is another one than ours.
+pub(crate) fn elsewhere(written: &Path) -> Option<PathBuf> {
+    let now = written.canonicalize().ok()?;
+    (!is_ours(&now)).then_some(now)
+}
+
+/// Whether this is the directory of this process.
+fn is_ours(path: &Path) -> bool {
     let identity = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
-    let same = written.is_absolute() && identity(&written).is_some_and(|seen| Some(seen) == identity(Path::new(".")));
-    same.then_some(written)
+    identity(path).is_some_and(|seen| Some(seen) == identity(Path::new(".")))
 }
 
 /// We are in another directory while this lives, or for good with [`Visit::stay`].

@@ -290,11 +290,18 @@ fn a_new_release_has_its_own_variables_and_its_own_first_command() {
     };
     assert!(reload().contains("http: unchanged"));
     point(server.room().path(), "two");
+    let reset = || succeeded(&server, &command("reset", server.room()).output().unwrap());
+    reset();
+    server.wait_log("the reset starts the same code anew: ");
+    assert_eq!(variable(), "one");
     let told = reload();
     assert!(told.contains("http: replaced") && told.contains("/two"), "{told}");
     // The old process takes no new connection from a moment later on.
     eventually(SOON, || variable() == "two");
     assert_eq!(server.room().read("began"), "onetwo");
+    reset();
+    let warnings = server.log().matches("the reset starts the same code anew").count();
+    assert_eq!(warnings, 1, "{}", server.log());
     server.room().write("two/.env", "");
     assert!(reload().contains("variables of the dotenv file"));
     eventually(SOON, || variable().is_empty());

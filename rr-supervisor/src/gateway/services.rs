@@ -11,6 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use rr_common::config::Config;
+use std::path::PathBuf;
 use tokio::sync::{mpsc, watch};
 
 /// What services are made of.
@@ -24,6 +25,8 @@ pub(crate) struct Means {
     pub residents: Residents,
     /// Questions to the supervisor's loop.
     pub questions: mpsc::Sender<Question>,
+    /// The configuration's directory as it is written, links and all.
+    pub base_dir: PathBuf,
 }
 
 /// The services that there are in any configuration.
@@ -33,7 +36,12 @@ pub(crate) fn locals(means: &Means) -> Locals {
     all.add(Rpc::new(means.json.clone()));
     all.add(AppLog::default());
     all.add(Informer::new(roster.clone(), residents.clone()));
-    all.add(Resetter::new(roster.clone(), residents.clone(), Notify::from_env()));
+    all.add(Resetter::new(
+        roster.clone(),
+        residents.clone(),
+        Notify::from_env(),
+        means.base_dir.clone(),
+    ));
     all.add(Overview::new(
         roster.clone(),
         residents.clone(),

@@ -9,15 +9,19 @@ use crate::{
     fleet::{RosterWatch, State},
     gateway::{Answer, Local},
     notify::Notify,
+    place,
 };
 use bytes::Bytes;
 use rr_common::{
     control::v1::{ResetRequest, plugin_client::PluginClient},
     rpc::{CallError, Codec, decode, encode},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tonic::transport::Channel;
 
@@ -27,16 +31,18 @@ pub(crate) struct Resetter {
     roster: RosterWatch,
     residents: Residents,
     notify: Notify,
+    base_dir: PathBuf,
     running: AtomicUsize,
 }
 
 impl Resetter {
-    /// For these plugins.
-    pub(crate) fn new(roster: RosterWatch, residents: Residents, notify: Notify) -> Self {
+    /// For these plugins of a server whose configuration lies there.
+    pub(crate) fn new(roster: RosterWatch, residents: Residents, notify: Notify, base_dir: PathBuf) -> Self {
         Self {
             roster,
             residents,
             notify,
+            base_dir,
             running: AtomicUsize::new(0),
         }
     }
@@ -45,6 +51,11 @@ impl Resetter {
         let resident = self.residents.find(plugin);
         let roster = Arc::clone(&self.roster.borrow());
         let _told = Reloading::begin(self);
+        if let Some(now) = place::elsewhere(&self.base_dir) {
+            // A link such as `current`: new workers start where the old ones did, and somebody wonders where the new code is.
+            let now = now.display();
+            tracing::warn!(target: "resetter", "the reset starts the same code anew: {now} is taken over by `rr reload`");
+        }
         if let Some(resident) = resident {
             let done = ask::within(&*resident, SLOW, resident.reset()).await;
             return done.map_err(|error| failed(error.to_string()));

@@ -18,7 +18,12 @@ use rr_common::{
     rpc::{CallError, Codec},
 };
 use serde_json::{Value, json};
-use std::{os::unix::net::UnixDatagram, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 use tokio::sync::{mpsc, watch};
 use tonic::{
     Request, Response, Status, async_trait,
@@ -264,7 +269,7 @@ async fn a_reset_is_told_to_systemd_and_failures_to_the_caller() {
     let dir = tempfile::tempdir().unwrap();
     let systemd = UnixDatagram::bind(dir.path().join("notify")).unwrap();
     let notify = Notify::to(&dir.path().join("notify"));
-    let resetter = Resetter::new(roster(dir.path()), residents(), notify);
+    let resetter = Resetter::new(roster(dir.path()), residents(), notify, PathBuf::from("."));
     let list = call(&resetter, "List", json!(true)).await;
     assert_eq!(list.unwrap(), json!(["http", "jobs", "tcp", "mine", "service"]));
 
@@ -301,7 +306,7 @@ async fn systemd_hears_nothing_of_a_reset_during_start_and_stop() {
         ..Roster::default()
     };
     let sender = watch::Sender::new(Arc::new(starting));
-    let resetter = Resetter::new(sender.subscribe(), Residents::default(), notify);
+    let resetter = Resetter::new(sender.subscribe(), Residents::default(), notify, PathBuf::from("."));
     assert_eq!(call(&resetter, "Reset", json!("http")).await.unwrap(), json!(true));
     sender.send_replace(Arc::new(Roster {
         members: vec![http],

@@ -135,6 +135,7 @@ impl Parts<'_> {
             roster: fleet.roster(),
             residents: Residents::default(),
             questions: asking,
+            base_dir: source.base_dir.clone(),
         };
         let (orders, ordered) = mpsc::channel(gateway::ORDERS);
         let around = endpoints::Around {
