@@ -211,14 +211,17 @@ fn it_starts_before_ingress_and_stops_after() {
     let settings = json!({"service": {"a": {"command": "sleep 1000"}}});
     let server = standin::start(json!({}), settings);
     server.wait_log("service was started");
+    let plugin = u64::from(server.plugin("rr-test-plugin"));
     assert!(server.stop().success());
-    let log = server.log();
-    let at = |text: &str| {
-        log.find(text)
-            .unwrap_or_else(|| panic!("not in the log: {text}\n{log}"))
+    let lines = server.log_json();
+    let told = |text: &str| {
+        let line = lines.iter().find(|line| line["msg"] == text);
+        line.unwrap_or_else(|| panic!("not in the log: {text}\n{}", server.log()))
     };
-    assert!(at("service was started") < at("RoadRunner server started"));
-    assert!(at("\"stopped\"") < at("service was stopped"));
+    // Pids are given in order; the lines of several processes need not come in the order of their times.
+    assert!(told("service was started")["pid"].as_u64().unwrap() < plugin);
+    let time = |text: &str| told(text)["ts"].as_u64().unwrap();
+    assert!(time("stopped") < time("service was stopped"), "{}", server.log());
 }
 
 #[test]

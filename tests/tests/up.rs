@@ -156,11 +156,12 @@ fn a_second_ctrl_c_ends_at_once() {
     terminal.works();
     terminal.press(CTRL_C);
     terminal.shows("stop signal received");
-    let forced = holds_within(SOON, || {
+    // Each press makes the terminal forget what it has not shown yet, so the last words may be lost: the code tells.
+    let ended = holds_within(SOON, || {
         terminal.press(CTRL_C);
-        terminal.text().contains("exit forced")
+        terminal.child.try_wait().unwrap().is_some()
     });
-    assert!(forced, "{}", terminal.text());
+    assert!(ended, "{}", terminal.text());
     assert_eq!(terminal.ends().code(), Some(1));
     assert!(slow.join().unwrap());
 }
