@@ -148,15 +148,13 @@ impl Listeners {
         }
     }
 
-    /// Copies of all sockets, with the addresses where they listen in fact.
+    /// Copies of all sockets.
     ///
     /// # Errors
     /// No free descriptor.
-    pub fn copies(&self) -> io::Result<Vec<(Address, OwnedFd)>> {
+    pub fn copies(&self) -> io::Result<Vec<OwnedFd>> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.iter()
-            .map(|held| Ok((held.actual.clone(), held.socket.try_clone()?)))
-            .collect()
+        held.iter().map(|held| held.socket.try_clone()).collect()
     }
 
     /// Removes the files of the Unix sockets that were bound here.

@@ -79,7 +79,7 @@ impl Holding {
 
     /// Of all descriptors, and how many of them are listening sockets.
     fn copies(&self) -> io::Result<(Vec<OwnedFd>, u32)> {
-        let mut all: Vec<OwnedFd> = self.listeners.copies()?.into_iter().map(|(_, fd)| fd).collect();
+        let mut all = self.listeners.copies()?;
         let sockets = u32::try_from(all.len()).map_err(io::Error::other)?;
         for file in self.state.iter().chain(&self.handover) {
             all.push(file.try_clone()?.into());

@@ -111,6 +111,7 @@ fn is_same_file(open: &File, path: &Path) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::control_dir::identity::identity;
     use std::os::unix::{fs::PermissionsExt, net::UnixListener};
 
     fn control(dir: &Path) -> Control {
@@ -118,10 +119,6 @@ mod tests {
             dir: dir.display().to_string(),
             ..Control::default()
         }
-    }
-
-    fn identity<'a>(file: &'a Path, addresses: &'a [String]) -> Identity<'a> {
-        Identity { file, addresses }
     }
 
     #[test]

@@ -84,13 +84,9 @@ pub(super) fn parents() -> Vec<PathBuf> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::control_dir::{ControlDir, ControlDirError};
+    use crate::control_dir::{ControlDir, ControlDirError, identity::identity};
     use rr_common::control::Access;
     use std::os::unix::net::UnixListener;
-
-    fn identity<'a>(file: &'a Path, addresses: &'a [String]) -> Identity<'a> {
-        Identity { file, addresses }
-    }
 
     /// A reload has changed its addresses.
     #[test]

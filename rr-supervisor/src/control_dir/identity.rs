@@ -115,16 +115,18 @@ fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> u64 {
     })
 }
 
+/// In tests of all of this room.
+#[cfg(test)]
+pub(super) fn identity<'a>(file: &'a Path, addresses: &'a [String]) -> Identity<'a> {
+    Identity { file, addresses }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::fs;
-
-    fn identity<'a>(file: &'a Path, addresses: &'a [String]) -> Identity<'a> {
-        Identity { file, addresses }
-    }
 
     #[test]
     fn the_name_follows_the_file_and_the_addresses() {

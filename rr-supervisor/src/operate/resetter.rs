@@ -17,7 +17,7 @@ use rr_common::{
     rpc::{CallError, Codec, decode, encode},
 };
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -51,11 +51,6 @@ impl Resetter {
         let resident = self.residents.find(plugin);
         let roster = Arc::clone(&self.roster.borrow());
         let _told = Reloading::begin(self);
-        if let Some(now) = place::elsewhere(&self.base_dir) {
-            // A link such as `current`: new workers start where the old ones did, and somebody wonders where the new code is.
-            let now = now.display();
-            tracing::warn!(target: "resetter", "the reset starts the same code anew: {now} is taken over by `rr reload`");
-        }
         if let Some(resident) = resident {
             let done = ask::within(&*resident, SLOW, resident.reset()).await;
             return done.map_err(|error| failed(error.to_string()));
@@ -101,14 +96,25 @@ fn failed(text: String) -> CallError {
     CallError::failed(format!("{CHAIN}: {text}"))
 }
 
+/// A link such as `current` leads elsewhere by now: new workers start where the old ones did, and somebody wonders where the new code is.
+fn warn_of_another_directory(base_dir: &Path) {
+    if let Some(now) = place::elsewhere(base_dir) {
+        let now = now.display();
+        tracing::warn!(target: "resetter", "the reset starts the same code anew: {now} is taken over by `rr reload`");
+    }
+}
+
 /// Tells systemd of a reload while it lives. Several resets at once are one reload.
 #[derive(Debug)]
 struct Reloading<'a>(&'a Resetter);
 
 impl<'a> Reloading<'a> {
     fn begin(resetter: &'a Resetter) -> Self {
-        if resetter.running.fetch_add(1, Ordering::Relaxed) == 0 && is_up(&resetter.roster) {
-            resetter.notify.reloading();
+        if resetter.running.fetch_add(1, Ordering::Relaxed) == 0 {
+            warn_of_another_directory(&resetter.base_dir);
+            if is_up(&resetter.roster) {
+                resetter.notify.reloading();
+            }
         }
         Self(resetter)
     }
