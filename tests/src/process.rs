@@ -39,7 +39,7 @@ pub fn named(root: u32, name: &str) -> Vec<u32> {
 /// The processes below `root` whose name satisfies `wanted`, ascending.
 pub fn named_by(root: u32, wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     let mut pids = descendants(root);
-    pids.retain(|pid| name(*pid).is_some_and(|name| wanted(&name)));
+    pids.retain(|pid| executed(*pid) && name(*pid).is_some_and(|name| wanted(&name)));
     pids.sort_unstable();
     pids
 }
@@ -107,8 +107,19 @@ pub fn sockets(pid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Waits while a process is inside `execve`; false if it ends there. Its parent goes on a moment before the kernel has given it its
+/// name, its arguments and its variables: until then `/proc` shows the old name, and nothing of the rest.
+fn executed(pid: u32) -> bool {
+    let arguments = || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    eventually(SOON, || !arguments().is_empty() || !alive(pid));
+    alive(pid)
+}
+
 /// The variables that a process was started with, as `NAME=value`.
 pub fn environment(pid: u32) -> Option<Vec<String>> {
+    if !executed(pid) {
+        return None;
+    }
     let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let entries = bytes.split(|byte| *byte == 0);
     Some(

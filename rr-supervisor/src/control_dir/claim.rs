@@ -16,7 +16,15 @@ use std::{
         unix::fs::{DirBuilderExt, MetadataExt},
     },
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+/// How long a lock may be somebody else's before that one counts as a server of the same kind. A predecessor that is just leaving
+/// removes the file between our opening and locking it; and another server that is just starting, of whatever configuration, locks for a
+/// moment each directory that it takes for left behind ([`super::clean`]).
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Between two looks.
+const BETWEEN: Duration = Duration::from_millis(5);
 
 impl ControlDir {
     /// Makes and locks the directory; what a dead predecessor left in it is removed, unless plugins of it serve on. `lock` is what a
@@ -59,47 +67,67 @@ impl ControlDir {
 
     /// Locks this one, which is made if it is not there. `held` is the lock that this process has already.
     pub(super) fn claim(path: PathBuf, access: &Access, held: Option<&File>) -> Result<Self, ControlDirError> {
-        let io = |error: io::Error| ControlDirError::Io {
-            path: path.clone(),
-            error,
-        };
-        // A predecessor that is just leaving may remove the file between our opening and locking it: then once more.
-        for _ in 0..10 {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)
-                .map_err(io)?;
-            let meta = fs::symlink_metadata(&path).map_err(io)?;
-            if !meta.is_dir() || meta.uid() != Uid::effective().as_raw() {
-                return Err(ControlDirError::Foreign(path));
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match Self::try_claim(&path, held) {
+                Ok(Some(lock)) => {
+                    let protected = access.protect(&path, true);
+                    protected.map_err(|error| ControlDirError::Io {
+                        path: path.clone(),
+                        error,
+                    })?;
+                    // Those of plugins that serve on are theirs until they are adopted.
+                    remove_dead_sockets(&path);
+                    return Ok(Self { path, lock });
+                }
+                Ok(None) if Instant::now() >= end => return Err(ControlDirError::Taken(path)),
+                Ok(None) => {}
+                Err(error) => return Err(error),
             }
-            let held = held.filter(|held| is_same_file(held, &path.join(LOCK)));
-            // Not emptied: it may be somebody else's.
-            let open = || File::options().create(true).append(true).open(path.join(LOCK));
-            let lock = match held.map_or_else(open, File::try_clone) {
-                Ok(lock) => lock,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(io(error)),
-            };
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(ControlDirError::Taken(path)),
-                Err(TryLockError::Error(error)) => return Err(io(error)),
-            }
-            if !is_same_file(&lock, &path.join(LOCK)) {
-                continue;
-            }
-            access.protect(&path, true).map_err(io)?;
-            // Those of plugins that serve on are theirs until they are adopted.
-            remove_dead_sockets(&path);
-            return Ok(Self { path, lock });
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "nothing runs yet, and a lock cannot be waited for with a bound"
+            )]
+            std::thread::sleep(BETWEEN);
         }
-        Err(ControlDirError::Taken(path))
+    }
+
+    /// The lock; none while somebody else has it, or has just removed what we made.
+    fn try_claim(path: &Path, held: Option<&File>) -> Result<Option<File>, ControlDirError> {
+        let removed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(None),
+            _ => Err(ControlDirError::Io {
+                path: path.to_owned(),
+                error,
+            }),
+        };
+        if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            return removed(error);
+        }
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            Err(error) => return removed(error),
+        };
+        if !meta.is_dir() || meta.uid() != Uid::effective().as_raw() {
+            return Err(ControlDirError::Foreign(path.to_owned()));
+        }
+        let held = held.filter(|held| is_same_file(held, &path.join(LOCK)));
+        // Not emptied: it may be somebody else's.
+        let open = || File::options().create(true).append(true).open(path.join(LOCK));
+        let lock = match held.map_or_else(open, File::try_clone) {
+            Ok(lock) => lock,
+            Err(error) => return removed(error),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(is_same_file(&lock, &path.join(LOCK)).then_some(lock)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => removed(error),
+        }
     }
 }
 
-fn is_same_file(open: &File, path: &Path) -> bool {
+/// Whether what is open is what is there by now.
+pub(super) fn is_same_file(open: &File, path: &Path) -> bool {
     let identity = |meta: &fs::Metadata| (meta.dev(), meta.ino());
     match (open.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(found)) => identity(&open) == identity(&found),
@@ -112,7 +140,10 @@ fn is_same_file(open: &File, path: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::control_dir::identity::identity;
-    use std::os::unix::{fs::PermissionsExt, net::UnixListener};
+    use std::{
+        os::unix::{fs::PermissionsExt, net::UnixListener},
+        sync::atomic::{AtomicBool, Ordering},
+    };
 
     fn control(dir: &Path) -> Control {
         Control {
@@ -139,6 +170,30 @@ mod tests {
         drop(first);
         assert!(!path.exists(), "it is removed at the end");
         assert!(ControlDir::open(&control, &who, &Access::default(), None).is_ok());
+    }
+
+    /// Each start looks at the directories of all others, and locks for a moment those in which nobody seems to live.
+    #[test]
+    fn servers_of_other_configurations_that_start_at_the_same_moment_do_not_disturb() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("rr-0123456789abcdef");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let cleaners = [0; 3].map(|_| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        remove_stale(room.path(), "rr-own");
+                    }
+                })
+            });
+            let undisturbed = (0..300).all(|_| {
+                let claimed = ControlDir::claim(path.clone(), &Access::default(), None);
+                claimed.is_ok_and(|dir| is_same_file(&dir.lock, &path.join(LOCK)))
+            });
+            done.store(true, Ordering::Relaxed);
+            assert!(cleaners.into_iter().all(|cleaner| cleaner.join().is_ok()));
+            assert!(undisturbed, "taken, or removed");
+        });
     }
 
     #[test]

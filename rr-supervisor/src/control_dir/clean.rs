@@ -1,6 +1,6 @@
 //! What the dead have left in control directories is removed. Whatever still listens is somebody's.
 
-use super::{ControlDir, LOCK, PREFIX};
+use super::{ControlDir, LOCK, PREFIX, claim::is_same_file};
 use crate::adopt::memory;
 use nix::{
     errno::Errno,
@@ -49,8 +49,10 @@ pub(super) fn remove_stale(parent: &Path, own: &str) {
         let Ok(lock) = File::open(path.join(LOCK)) else {
             continue;
         };
-        // Looked at first: whoever adopts these plugins must never find the lock taken by us.
-        if !has_live_socket(&path) && lock.try_lock().is_ok() && !has_live_socket(&path) {
+        // Looked at first: whoever adopts these plugins must never find the lock taken by us. Then once more, as somebody may have made
+        // it anew before we had the lock.
+        let is_left = || is_same_file(&lock, &path.join(LOCK)) && !has_live_socket(&path);
+        if is_left() && lock.try_lock().is_ok() && is_left() {
             remove_dead_sockets(&path);
             let _ = fs::remove_file(path.join(memory::FILE));
             let _ = fs::remove_file(path.join(LOCK));
