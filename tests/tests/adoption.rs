@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use nix::sys::signal::Signal;
+use rr_common::frame::flag;
 use rr_tests::{
-    Room, Rpc, Server, eventually,
+    Room, Rpc, Server, bin, eventually,
     load::Load,
-    operator::{self, refused, rr, seen, told},
+    operator::{self, done, refused, rr, seen, told},
     process,
     room::free_port,
     rpc_place::local,
@@ -14,7 +15,7 @@ use rr_tests::{
     wait::SOON,
 };
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::{collections::HashSet, fs::OpenOptions, io::Write};
 
 /// A supervisor of the same configuration file, in place of one that was killed.
 fn successor(dead: &Server) -> Server {
@@ -86,6 +87,58 @@ fn a_killed_supervisors_plugins_serve_on_and_are_adopted() {
 }
 
 /// A plugin that starts by its first call may have died together with the supervisor: the next one does not wait for it.
+/// What plugins print goes to the next supervisor, also what they print while there is none.
+#[test]
+fn what_plugins_print_is_read_on() {
+    let own =
+        json!({"command": [bin::binary("rr-test-plugin")], "env": {"TEST_NO_PORT": "1"}, "rpc_prefixes": ["own"]});
+    let (server, rpc) = http(json!({"own": {}, "supervisor": {"plugins": {"own": own}}}));
+    let print = |text: &str| {
+        let mut rpc = Rpc::tcp(local(rpc));
+        assert_eq!(rpc.exchange("own.Print", flag::RAW, text.as_bytes()).error(), None);
+    };
+    let own = server.plugin("rr-test-plugin");
+    print("printed before");
+    server.wait_log("printed before");
+    kill(&server);
+    let mut meanwhile = OpenOptions::new()
+        .append(true)
+        .open(format!("/proc/{own}/fd/1"))
+        .unwrap();
+    meanwhile.write_all(b"printed meanwhile\n").unwrap();
+    drop(meanwhile);
+
+    let next = successor(&server);
+    assert_eq!(seen(&server, "own")["pid"], own);
+    next.wait_log("printed meanwhile");
+    // More than a pipe holds, and then the next supervisor's upgrade.
+    let long = "long ".repeat(8000);
+    for number in 0..4 {
+        print(&format!("{long}{number}"));
+        next.wait_log(&format!("{long}{number}"));
+    }
+    done(&server, &["upgrade", "self"]);
+    print("printed after");
+    next.wait_log("printed after");
+
+    // The last words of a plugin of ours.
+    let http = u32::try_from(seen(&server, "http")["pid"].as_u64().unwrap()).unwrap();
+    let mut words = OpenOptions::new()
+        .append(true)
+        .open(format!("/proc/{http}/fd/2"))
+        .unwrap();
+    words.write_all(b"last words\n").unwrap();
+    next.wait_log("last words");
+    process::kill_and_wait(http);
+    eventually(SOON, || {
+        let death = seen(&server, "http")["deaths"][0].take();
+        death["lines"]
+            .as_str()
+            .is_some_and(|lines| lines.contains("last words"))
+    });
+    assert!(next.stop().success(), "{}", next.log());
+}
+
 #[test]
 fn one_that_starts_by_a_call_waits_for_the_next_call() {
     let (server, port) = http(json!({}));

@@ -10,6 +10,7 @@ use crate::{
     plugins::{
         foreign::Foreign,
         lifecycle::{Actual, Event, Exit},
+        output::Output,
     },
     reaper,
     renew::{self, baggage::Baggage},
@@ -126,6 +127,17 @@ impl Fleet {
             self.plugins[index].starts = known.max(1);
             // Wanted: if it dies one of ours takes its place.
             self.tell(index, Event::Start, now);
+        }
+    }
+
+    /// What adopted plugins print is read on, where no program before us in this process has said how.
+    pub(crate) fn listen_to_adopted(&mut self) {
+        for plugin in self.plugins.iter_mut().filter(|plugin| !plugin.entry.attached) {
+            let Some(process) = plugin.process.as_ref().filter(|_| plugin.output.is_none()) else {
+                continue;
+            };
+            let (name, is_custom) = (&plugin.entry.name, plugin.entry.is_custom());
+            plugin.output = Output::adopt(name, is_custom, process.pid, process.lines.clone());
         }
     }
 

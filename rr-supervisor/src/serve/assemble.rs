@@ -125,6 +125,7 @@ impl Parts<'_> {
         let asked = left.asked.clone();
         fleet.adopt(left, &memory.facts(), Instant::now());
         fleet.recall(&mut before.baggage, &before.lines, &asked, Instant::now());
+        fleet.listen_to_adopted();
         fleet.let_sleep();
         let (services, service) = make_services(&loaded.config, Arc::clone(&place), &mut before.baggage, &memory)?;
         let service_orders = service.orders();
