@@ -13,6 +13,7 @@ use rr_common::{
         CONTRACT_VERSION, Door, MAX_MESSAGE,
         v1::{self, plugin_client::PluginClient, supervisor_server},
     },
+    telemetry::metrics::Families,
 };
 use std::{io, path::PathBuf, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -51,6 +52,15 @@ pub(crate) enum Question {
         group: Pid,
         /// Why it cannot start; empty when it is ready.
         error: String,
+    },
+    /// It ends, and another process of it serves.
+    Farewell {
+        /// As above.
+        group: Pid,
+        /// What it has counted.
+        metrics: Families,
+        /// It is noted.
+        noted: oneshot::Sender<()>,
     },
     /// The RPC port's: somebody calls a plugin that is started by its first call.
     Wake {
@@ -160,6 +170,17 @@ impl supervisor_server::Supervisor for Service {
         let error = request.into_inner().error;
         self.ask(Question::Started { group, error }).await?;
         Ok(Response::new(v1::StartedResponse {}))
+    }
+
+    async fn farewell(&self, request: Request<v1::FarewellRequest>) -> Answer<v1::FarewellResponse> {
+        let group = caller(&request)?;
+        let metrics = Families::parse(&request.get_ref().metrics);
+        let metrics = metrics.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let (noted, answer) = oneshot::channel();
+        self.ask(Question::Farewell { group, metrics, noted }).await?;
+        let stranger = |_| Status::permission_denied("it is no plugin of this supervisor");
+        answer.await.map_err(stranger)?;
+        Ok(Response::new(v1::FarewellResponse {}))
     }
 
     async fn call(&self, request: Request<v1::CallRequest>) -> Answer<v1::CallResponse> {

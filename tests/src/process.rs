@@ -1,10 +1,14 @@
 //! Process trees as `/proc` shows them.
 
-use crate::wait::{SOON, eventually};
+use crate::wait::{SOON, eventually, holds_within};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// More than the kernel takes to execute a program.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// All processes of this host.
 pub fn all() -> impl Iterator<Item = u32> {
@@ -111,7 +115,9 @@ pub fn sockets(pid: u32) -> Vec<PathBuf> {
 /// name, its arguments and its variables: until then `/proc` shows the old name, and nothing of the rest.
 fn executed(pid: u32) -> bool {
     let arguments = || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    eventually(SOON, || !arguments().is_empty() || !alive(pid));
+    // The kernel's own threads, and those that are just ending, have no program.
+    let program = || std::fs::read_link(format!("/proc/{pid}/exe"));
+    holds_within(MOMENT, || !arguments().is_empty() || program().is_err());
     alive(pid)
 }
 

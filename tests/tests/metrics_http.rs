@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::metrics::{sample, serve};
-use rr_tests::{Client, Server, eventually, process, wait::SOON};
+use rr_tests::{Client, Server, eventually, load::Load, operator::upgrade, process, rounds, wait::SOON};
 use serde_json::json;
 
 fn total(page: &Client, status: &str) -> f64 {
@@ -124,6 +124,32 @@ fn counts_go_on_when_the_plugin_is_killed() {
     let text = page.get("/").text();
     let count = sample(&text, "rr_http_request_duration_seconds_count{status=\"200\"}");
     assert_eq!(count, Some(15.0));
+}
+
+/// What a replaced process does to its last moment is counted, also what it began before.
+#[test]
+fn an_upgrade_under_load_loses_no_count() {
+    let (server, page) = serve(json!({"http": {"middleware": ["http_metrics"], "pool": {"num_workers": 4}}}));
+    let load = Load::start(server.address(), 3, "/echo?body=hi");
+    let mut slow = Vec::new();
+    for _ in 0..rounds(5) {
+        load.goes_on();
+        let address = server.address();
+        slow.push(std::thread::spawn(move || {
+            Client::tcp(address).get("/sleep?ms=300").status
+        }));
+        load.goes_on();
+        upgrade(&server, "http");
+    }
+    let answers = load.stop_unharmed(&server).answers + slow.len();
+    assert!(slow.into_iter().all(|slow| slow.join().unwrap() == 200));
+    eventually(SOON, || process::named(server.pid(), "rr-http").len() == 1);
+    assert_eq!(total(&page, "200"), answers as f64);
+    let count = sample(
+        &page.get("/").text(),
+        "rr_http_request_duration_seconds_count{status=\"200\"}",
+    );
+    assert_eq!(count, Some(answers as f64));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::{
     CONTRACT_VERSION, MAX_MESSAGE,
     v1::{
-        RegisterRequest, StartedRequest, WatchConfigRequest, WatchConfigResponse, supervisor_client::SupervisorClient,
+        FarewellRequest, RegisterRequest, StartedRequest, WatchConfigRequest, WatchConfigResponse,
+        supervisor_client::SupervisorClient,
     },
 };
 use std::{path::Path, time::Duration};
@@ -14,6 +15,9 @@ use tonic::{
 
 /// Longest wait for a connection or an answer of the supervisor, which does nothing slow.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// How long the configuration may take. The supervisor loses its patience before.
 const HANDOVER: Duration = Duration::from_secs(3600);
@@ -118,6 +122,24 @@ impl Link {
             .map_err(refused("Started"))?;
         Ok(())
     }
+}
+
+/// Says what a plugin has counted that another process has replaced. Its end does not wait long for that.
+///
+/// # Errors
+/// The supervisor is gone or refuses.
+pub async fn farewell(control: &Path, metrics: String) -> Result<(), LinkError> {
+    let said = async {
+        let channel = connect(control).await?;
+        let mut client = SupervisorClient::new(channel).max_encoding_message_size(MAX_MESSAGE);
+        let answer = client.farewell(FarewellRequest { metrics }).await;
+        answer.map(drop).map_err(refused("Farewell"))
+    };
+    let late = |_| LinkError::Refused {
+        call: "Farewell",
+        reason: "it does not answer".into(),
+    };
+    tokio::time::timeout(FAREWELL, said).await.map_err(late)?
 }
 
 fn within<T>(message: T) -> tonic::Request<T> {

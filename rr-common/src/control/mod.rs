@@ -10,7 +10,7 @@ mod link;
 
 pub use access::{Access, Guests};
 pub use door::Door;
-pub use link::{Link, LinkError, connect};
+pub use link::{Link, LinkError, connect, farewell};
 
 /// The generated messages and services of `proto/rr/control/v1/control.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

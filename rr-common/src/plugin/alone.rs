@@ -118,7 +118,7 @@ async fn live<P: Plugin>(loaded: Loaded, listeners: Listeners) -> Result<ExitCod
         let manager = Manager::ready(life.threads());
         let deadline = stop.begun().await;
         manager.stopping(deadline);
-        life.end(deadline).await;
+        life.end(deadline, async |_| {}).await;
     }
     Ok(ExitCode::SUCCESS)
 }

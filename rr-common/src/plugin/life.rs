@@ -4,6 +4,7 @@ use super::{
     Context, Plugin, StartError,
     doors::Entrance,
     frames::Frames,
+    service::exposition,
     slot::{Slot, until},
 };
 use crate::{config::Config, listen::Listeners, shutdown::Stop};
@@ -76,14 +77,24 @@ impl<P: Plugin> Life<P> {
         self.frames.handles()
     }
 
-    /// Drains and stops, all before the deadline.
-    pub(super) async fn end(self, deadline: Instant) {
+    /// Drains and stops, all before the deadline. Where another process serves in its place, what this one has counted is given to
+    /// `farewell`.
+    pub(super) async fn end(self, deadline: Instant, farewell: impl AsyncFnOnce(String)) {
         // A drain may use up all the time but for a little, in which the workers are stopped.
         let drained_by =
             deadline - (deadline.saturating_duration_since(Instant::now()) / 8).min(Duration::from_secs(1));
         let _ = self.slot.drain(drained_by).await;
         if let Some(plugin) = self.slot.take(deadline).await {
-            until(deadline, plugin.stop(deadline)).await;
+            let counted = self.slot.is_replaced().then(|| exposition(&plugin));
+            let farewell = async {
+                if let Some(counted) = counted {
+                    farewell(counted).await;
+                }
+            };
+            until(deadline, async {
+                tokio::join!(plugin.stop(deadline), farewell);
+            })
+            .await;
         }
         drop(self.frames);
     }

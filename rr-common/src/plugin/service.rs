@@ -111,6 +111,7 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
         if asked.replaced {
             // Not up yet: then it has nobody to be polite to.
             let _ = self.slot.ask(async |plugin: &P| plugin.replaced()).await;
+            self.slot.set_replaced();
         }
         self.stopper.begin(deadline(asked.deadline_ms));
         Ok(Response::new(v1::StopResponse {}))
@@ -225,21 +226,23 @@ impl<P: Plugin> plugin_server::Plugin for Service<P> {
 
 /// The plugin's metrics and those of its pools.
 pub(super) async fn metrics<P: Plugin>(slot: &Slot<P>) -> Result<String, Absent> {
-    let text = slot.ask(async |plugin: &P| {
-        let pools = plugin.pools();
-        let mut series = Exposition::default();
-        if !pools.is_empty() {
-            let workers: Vec<_> = pools.iter().flat_map(|(_, pool)| pool.workers()).collect();
-            series.workers(P::NAME, &workers);
-            let deaths: Vec<_> = pools
-                .iter()
-                .map(|(name, pool)| (*name, pool.deaths_by_cause()))
-                .collect();
-            series.worker_deaths(P::NAME, &deaths);
-        }
-        plugin.metrics() + &series.finish()
-    });
-    text.await
+    slot.ask(async |plugin: &P| exposition(plugin)).await
+}
+
+/// The same as text.
+pub(super) fn exposition<P: Plugin>(plugin: &P) -> String {
+    let pools = plugin.pools();
+    let mut series = Exposition::default();
+    if !pools.is_empty() {
+        let workers: Vec<_> = pools.iter().flat_map(|(_, pool)| pool.workers()).collect();
+        series.workers(P::NAME, &workers);
+        let deaths: Vec<_> = pools
+            .iter()
+            .map(|(name, pool)| (*name, pool.deaths_by_cause()))
+            .collect();
+        series.worker_deaths(P::NAME, &deaths);
+    }
+    plugin.metrics() + &series.finish()
 }
 
 impl From<Absent> for Status {

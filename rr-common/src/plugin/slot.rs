@@ -9,7 +9,10 @@ use bytes::Bytes;
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Instant,
 };
@@ -21,6 +24,8 @@ pub(super) struct Slot<P> {
     pub(super) plugin: Arc<RwLock<Option<P>>>,
     pub(super) pausing: Arc<Pausing>,
     stop: Stop,
+    /// Another process of this plugin serves.
+    replaced: Arc<AtomicBool>,
     /// Ends the calls that still wait when the plugin is taken out.
     over: Arc<Stopper>,
 }
@@ -35,6 +40,7 @@ impl<P> Clone for Slot<P> {
             plugin: Arc::clone(&self.plugin),
             pausing: Arc::clone(&self.pausing),
             stop: self.stop.clone(),
+            replaced: Arc::clone(&self.replaced),
             over: Arc::clone(&self.over),
         }
     }
@@ -47,8 +53,19 @@ impl<P: Plugin> Slot<P> {
             plugin: Arc::default(),
             pausing: Arc::default(),
             stop,
+            replaced: Arc::default(),
             over: Arc::default(),
         }
+    }
+
+    /// Another process of this plugin serves by now; the stop of this one follows.
+    pub(super) fn set_replaced(&self) {
+        self.replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another process of this plugin serves.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Relaxed)
     }
 
     /// Puts the ready plugin in.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Config,
     control::{
-        Access, CONTRACT_VERSION, Door, Link, MAX_MESSAGE,
+        Access, CONTRACT_VERSION, Door, Link, MAX_MESSAGE, farewell,
         v1::{Held, RegisterRequest, WatchConfigResponse, plugin_server::PluginServer},
     },
     listen::{Inherited, Listeners},
@@ -114,6 +114,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
     let state = inherited.state.map(File::from);
     let started = watch::Sender::new(false);
     let coming = Arc::new(Coming::new(0));
+    let supervisor = control.clone();
     let allegiance = Allegiance {
         control,
         registration,
@@ -156,7 +157,12 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
             let manager = Manager::ready(life.threads());
             let deadline = stop.begun().await;
             manager.stopping(deadline);
-            life.end(deadline).await;
+            let say = async |metrics| {
+                if let Err(error) = farewell(&supervisor, metrics).await {
+                    tracing::warn!(target: "control", %error, "what was counted last is lost");
+                }
+            };
+            life.end(deadline, say).await;
             ExitCode::SUCCESS
         }
         Err(StartError(reason)) => {

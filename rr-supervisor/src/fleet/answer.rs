@@ -45,6 +45,13 @@ impl Fleet {
                     self.started(index, now);
                 }
             }
+            Question::Farewell { group, metrics, noted } => {
+                let Some(index) = self.find(group) else { return };
+                if let Some(ledger) = &self.around.ledger {
+                    ledger.note(&self.plugins[index].entry.name, group, metrics);
+                }
+                let _ = noted.send(());
+            }
             Question::Wake { plugin } => {
                 let asleep = |known: &Plugin| known.entry.name == plugin && known.is_asleep();
                 if let Some(index) = self.plugins.iter().position(asleep)

@@ -4,14 +4,15 @@
 //! takes another's place both may be heard, in any order. Those of older ones are added to a base. What was shown once never shrinks:
 //! counters, histograms, sums and counts go on, and stay while nobody answers. Gauges are those of the process that answered now.
 
+use nix::unistd::Pid;
 use rr_common::telemetry::metrics::Families;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Processes of a source that may still be heard of.
-const RECENT: usize = 4;
+/// Processes of a source that may still be heard of: those that were replaced, and finish what they have begun.
+const RECENT: usize = 32;
 
 /// The numbers, for the page and for whoever is about to stop a plugin. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,11 @@ pub(super) struct Source {
 }
 
 impl Ledger {
+    /// Notes what a process of a plugin has counted until now.
+    pub(crate) fn note(&self, plugin: &str, pid: Pid, said: Families) {
+        self.open().seen(plugin, pid.as_raw(), said);
+    }
+
     pub(super) fn open(&self) -> MutexGuard<'_, Carried> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

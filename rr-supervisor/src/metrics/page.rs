@@ -45,7 +45,7 @@ pub(super) async fn text(metrics: Arc<Metrics>) -> String {
 /// Asks one plugin once more and notes what it has counted: it is about to be stopped.
 pub(crate) async fn last_words(ledger: &Ledger, name: &str, pid: Pid, channel: Channel) {
     if let Ok(Ok(families)) = timeout(LAST_PATIENCE, ask(channel)).await {
-        ledger.open().seen(name, pid.as_raw(), families);
+        ledger.note(name, pid, families);
     }
 }
 
