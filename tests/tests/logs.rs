@@ -128,9 +128,10 @@ fn log_01_a_workers_stderr_is_whole_with_its_pid() {
     server
         .client()
         .get("/stderr?text=%7B%22type%22%3A%22throwable%22%2C%22line%22%3A1%7D");
+    // What is there at once is one message.
+    server.wait_log("throwable");
     server.client().get("/stderr?text=PHP%20Warning%3A%20one%0Atwo");
     server.wait_log("PHP Warning: one");
-    server.wait_log("throwable");
     let lines = server.log_json();
     for message in [r#"{"type":"throwable","line":1}"#, "PHP Warning: one\ntwo"] {
         let of_worker = |line: &&Value| line["msg"].as_str().map(str::trim_end) == Some(message);

@@ -152,7 +152,10 @@ fn it_speaks_protobuf() {
     // It remains: killed, it comes again.
     let before = place.sleeping();
     process::signal(before[0], nix::sys::signal::Signal::SIGKILL);
-    eventually(SOON, || !place.sleeping().is_empty() && place.sleeping() != before);
+    eventually(SOON, || {
+        let now = place.sleeping();
+        !now.is_empty() && now != before
+    });
     let environment = process::environment(place.sleeping()[0]).unwrap();
     assert!(environment.contains(&"X=1".to_owned()));
 }
