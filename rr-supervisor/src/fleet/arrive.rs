@@ -3,6 +3,7 @@
 
 use super::{
     Fleet,
+    plugin::Plugin,
     running::{Adopted, Process},
 };
 use crate::{
@@ -130,14 +131,14 @@ impl Fleet {
         }
     }
 
-    /// What adopted plugins print is read on, where no program before us in this process has said how.
+    /// What adopted custom plugins print is read on, where no program before us in this process has said how.
     pub(crate) fn listen_to_adopted(&mut self) {
-        for plugin in self.plugins.iter_mut().filter(|plugin| !plugin.entry.attached) {
+        let is_ours = |plugin: &&mut Plugin| plugin.entry.is_custom() && !plugin.entry.attached;
+        for plugin in self.plugins.iter_mut().filter(is_ours) {
             let Some(process) = plugin.process.as_ref().filter(|_| plugin.output.is_none()) else {
                 continue;
             };
-            let (name, is_custom) = (&plugin.entry.name, plugin.entry.is_custom());
-            plugin.output = Output::adopt(name, is_custom, process.pid, process.lines.clone());
+            plugin.output = Output::adopt(&plugin.entry.name, process.pid, process.lines.clone());
         }
     }
 

@@ -3,8 +3,9 @@
 //! A plugin of ours logs over a socket of its own. On its stderr are then the words that it could not log: those of the dynamic linker,
 //! or the last ones of a process that has no memory.
 //!
-//! The pipe outlives its reader. The plugin has it open for reading too, so that nothing it prints while no supervisor is there is a
-//! broken pipe; and the next reader, after an upgrade of the supervisor or its death, finds the same pipe and what is in it.
+//! When we become another program that reads on. When we die, a plugin of ours writes to the user's stderr from then on. A custom one
+//! has its pipe open for reading too, so that nothing it prints meanwhile is a broken pipe; the next supervisor finds the same pipe at the
+//! process, and what is in it.
 
 use crate::service;
 use nix::{fcntl::OFlag, unistd::Pid};
@@ -35,14 +36,15 @@ impl Output {
     pub(crate) fn open(plugin: &str, is_custom: bool, tail: Tail) -> io::Result<(OwnedFd, Self)> {
         let (reader, writer) = io::pipe()?;
         let output = Self::resume(plugin, is_custom, (reader.into(), b""), tail)?;
-        Ok((for_both(writer.into()), output))
+        let writer = OwnedFd::from(writer);
+        Ok((if is_custom { for_both(writer) } else { writer }, output))
     }
 
-    /// That of a process that a dead supervisor has started; none if the process writes elsewhere by now, or the kernel does not let us
-    /// see it.
-    pub(crate) fn adopt(plugin: &str, is_custom: bool, pid: Pid, tail: Tail) -> Option<Self> {
+    /// That of a custom plugin's process that a dead supervisor has started; none if it writes elsewhere by now, or the kernel does not let
+    /// us see it.
+    pub(crate) fn adopt(plugin: &str, pid: Pid, tail: Tail) -> Option<Self> {
         let pipe = [1, 2].into_iter().find_map(|descriptor| find(pid, descriptor))?;
-        Self::resume(plugin, is_custom, (pipe, b""), tail).ok()
+        Self::resume(plugin, true, (pipe, b""), tail).ok()
     }
 
     /// The one of a program before us in this process, which has read the begin of a line.
