@@ -3,13 +3,14 @@
 
 use nix::sys::signal::Signal;
 use rr_tests::{
-    Room, Server, bin, eventually,
+    Room, Rpc, Server, bin, eventually,
     load::Load,
-    operator::{self, done, refused, succeeded, text, told},
+    operator::{self, done, refused, seen, succeeded, text, told},
     process,
     reload::{Place, action},
     room::free_port,
     rounds,
+    rpc_place::local,
     server::{http_config, php},
     wait::SOON,
 };
@@ -149,6 +150,51 @@ fn plugins_come_and_go_with_their_sections() {
     assert_eq!(action(&place.reload(), "kv"), "removed");
     eventually(SOON, || !process::alive(kv));
     assert_eq!(place.server.plugin("rr-http"), http);
+    assert!(place.server.stop().success());
+}
+
+/// A removed plugin stays until those that may call it have gone. One that is wanted again by then stays for good, with what it keeps.
+#[test]
+fn what_is_wanted_again_before_it_has_gone_stays() {
+    let port = free_port();
+    let both = json!({
+        "kv": {"memory": {"driver": "memory", "config": {}}},
+        "supervisor": {"plugins": {"own": {
+            "command": [bin::binary("rr-test-plugin")], "env": {"TEST_NO_PORT": "1"}, "rpc_prefixes": ["own"],
+        }}},
+        "own": {},
+    });
+    let mut place = Place::new(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}}));
+    place.change(both.clone());
+    place.reload();
+    let mut rpc = Rpc::tcp(local(port));
+    let items = json!({"storage": "memory", "items": [{"key": "k", "value": "dmFsdWU="}]});
+    assert_eq!(rpc.call("kv.Set", &items).error(), None);
+    let old = place.server.plugin("rr-http");
+    let address = place.server.address();
+    let slow = std::thread::spawn(move || rr_tests::Client::tcp(address).get("/sleep?ms=60000").status);
+    eventually(SOON, || {
+        done(&place.server, &["workers", "http", "--json"]).contains("working")
+    });
+    place.change(json!({"http": {"pool": {"num_workers": 3}}}));
+    assert_eq!(action(&place.reload(), "http"), "replaced");
+
+    place.change(json!({"kv": null, "own": null, "supervisor": null}));
+    let answer = place.reload();
+    assert_eq!((action(&answer, "kv"), action(&answer, "own")), ("removed", "removed"));
+    place.change(both);
+    let answer = place.reload();
+    assert_eq!((action(&answer, "kv"), action(&answer, "own")), ("added", "added"));
+    assert!(process::alive(old), "it works on its last request");
+    process::kill_and_wait(old);
+    assert!(slow.join().is_err(), "it had no answer");
+    eventually(SOON, || process::named(place.server.pid(), "rr-http").len() == 1);
+    for (plugin, program) in [("kv", "rr-kv"), ("own", "rr-test-plugin")] {
+        assert_eq!(seen(&place.server, plugin)["state"], "running");
+        assert_eq!(process::named(place.server.pid(), program).len(), 1);
+    }
+    let has = json!({"storage": "memory", "items": [{"key": "k"}]});
+    assert_eq!(rpc.call("kv.Has", &has).json()["items"][0]["key"], "k");
     assert!(place.server.stop().success());
 }
 

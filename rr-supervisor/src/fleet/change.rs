@@ -35,6 +35,8 @@ const DEAD_BY: Duration = Duration::from_secs(5);
 pub(crate) struct Change {
     /// Plugins whose next process waits.
     pub held: Vec<String>,
+    /// Plugins that keep state, whose next process serves already.
+    pub exchanged: Vec<String>,
     /// Plugins that go on with their process, and what the next one will be.
     pub kept: Vec<Next>,
     /// Plugins that are not wanted any more.
@@ -89,6 +91,10 @@ impl Fleet {
                 "the next process of the plugin {name} has died before it was needed"
             ));
         }
+        // One that was still to go, and is wanted again, stays.
+        let kept = change.kept.iter().map(|next| &next.entry.name);
+        let wanted: BTreeSet<&String> = change.held.iter().chain(&change.exchanged).chain(kept).collect();
+        self.dismissed.retain(|name| !wanted.contains(name));
         let mut serving = Vec::new();
         for name in &change.held {
             let Some(index) = self.waiting(name) else { continue };
