@@ -303,21 +303,21 @@ fn a_plugin_alone_serves_its_own_methods() {
         rpc.call("rpc.Version", &json!(true)).json(),
         json!(rr_common::COMPATIBLE_VERSION)
     );
-    let waits = rpc.begin("http.Wait", flag::RAW, b"waits");
-    assert_eq!(rpc.exchange("http.Echo", flag::RAW, b"x").text(), "x");
+    let waits = rpc.begin("test.Wait", flag::RAW, b"waits");
+    assert_eq!(rpc.exchange("test.Echo", flag::RAW, b"x").text(), "x");
     assert_eq!(
         rpc.call("kv.Echo", &json!(1)).error().as_deref(),
         Some("rpc: can't find service kv.Echo")
     );
     assert_eq!(
-        rpc.call("http.Panic", &json!(1)).error().as_deref(),
+        rpc.call("test.Panic", &json!(1)).error().as_deref(),
         Some("rpc: the call has failed by a defect of the plugin")
     );
     // The stop answers what still waits.
     alone.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(
         rpc.answer(waits).error().as_deref(),
-        Some("rpc: the plugin http is starting or stopping")
+        Some("rpc: the plugin test is starting or stopping")
     );
     assert!(alone.wait_exit(SOON).success());
 }

@@ -65,6 +65,16 @@ fn a_new_process_that_cannot_start_changes_nothing() {
         assert_eq!(server.plugin("rr-http"), before);
         assert_eq!(server.client().get("/echo?body=still").text(), "still");
     }
+    // Another plugin's program speaks the same contract.
+    let other = bin::binary("rr-kv");
+    let told = refused(&rr(&server, &["upgrade", "http", "--binary", other.to_str().unwrap()]));
+    assert!(
+        told.contains("the program is the plugin kv, and cannot be the plugin http"),
+        "{told}"
+    );
+    assert_eq!(server.plugin("rr-http"), before);
+    assert_eq!(server.client().get("/echo?body=still").text(), "still");
+
     let unknown = text(&rr(&server, &["upgrade", "nothing"]).stderr);
     assert!(unknown.contains("no such plugin: nothing"), "{unknown}");
 }

@@ -16,7 +16,7 @@ pub const OWN_PREFIXES: [&str; 8] = [
 ];
 
 /// The plugins that come with the server.
-const BUNDLED: [&str; 8] = ["centrifuge", "grpc", "http", "jobs", "kv", "lock", "tcp", "temporal"];
+pub const BUNDLED: [&str; 8] = ["centrifuge", "grpc", "http", "jobs", "kv", "lock", "tcp", "temporal"];
 
 /// Whether that plugin is one of the user's own: it has a command, or is no bundled one and started by somebody else.
 pub fn is_custom(name: &str, process: &PluginProcess) -> bool {

@@ -33,7 +33,7 @@ mod weak;
 mod yaml;
 
 pub use command::CommandLine;
-pub use custom::{OWN_PREFIXES, is_custom};
+pub use custom::{BUNDLED, OWN_PREFIXES, is_custom};
 pub use diagnostic::{Diagnostic, Diagnostics, Findings};
 pub use duration::Dur;
 pub use editor::schema_text;

@@ -79,6 +79,7 @@ pub(super) async fn run<P: Plugin>(inherited: Inherited) -> Result<ExitCode, Sta
         rpc_prefixes: vec![name.clone()],
         plugin: name.clone(),
         plugin_version: P::VERSION.to_owned(),
+        program: P::NAME.to_owned(),
         contract_version: CONTRACT_VERSION,
         pid: process::id(),
         socket: socket.display().to_string(),

@@ -3,7 +3,7 @@
 use super::{Calls, Fleet, plugin::Plugin};
 use nix::unistd::Pid;
 use rr_common::{
-    config::OWN_PREFIXES,
+    config::{BUNDLED, OWN_PREFIXES},
     control::{CONTRACT_VERSION, v1::RegisterRequest},
 };
 use std::time::Instant;
@@ -33,6 +33,7 @@ impl Fleet {
 
     fn check(&self, index: usize, registration: &RegisterRequest) -> Result<(), Status> {
         speaks_our_version(registration)?;
+        self.plugins[index].is_meant(registration)?;
         let name = &registration.plugin;
         for path in [&registration.socket, &registration.calls_socket] {
             if path.len() > LONGEST_PATH || !(path.is_empty() || path.starts_with('/')) {
@@ -70,6 +71,18 @@ impl Fleet {
 }
 
 impl Plugin {
+    /// One bundled program does not do another one's work, whatever an operator or the configuration says.
+    fn is_meant(&self, registration: &RegisterRequest) -> Result<(), Status> {
+        let (name, program) = (self.entry.name.as_str(), registration.program.as_str());
+        let is_other = program != name && BUNDLED.contains(&program) && BUNDLED.contains(&name);
+        match is_other && !self.entry.is_custom() {
+            true => Err(Status::failed_precondition(format!(
+                "the program is the plugin {program}, and cannot be the plugin {name}"
+            ))),
+            false => Ok(()),
+        }
+    }
+
     /// Takes the registration of its process.
     fn register(&mut self, registration: RegisterRequest) -> Result<(), Status> {
         let process = match &mut self.process {

@@ -64,7 +64,7 @@ impl Drop for Grudge {
 }
 
 impl Plugin for TestPlugin {
-    const NAME: &'static str = "http";
+    const NAME: &'static str = "test";
 
     fn threads(_: &Config) -> usize {
         1
