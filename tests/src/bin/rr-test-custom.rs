@@ -6,6 +6,7 @@
 //! - `unregistered`: it says that it has started, without ever having registered
 //! - `rubbish`, `rubbish-calls`: its control socket, or its socket for calls, speaks no protocol at all
 //! - `hang`: it neither stops when it is asked to nor at a signal
+//! - `patient`: it serves on for two seconds when the supervisor is gone
 //! - `stranger`: it registers under the name of another plugin
 //!
 //! `TEST_PREFIXES` names the prefixes that it registers, `TEST_CHILD` a file for the pid of a process that it leaves behind in a
@@ -238,6 +239,7 @@ async fn main() {
     };
     supervisor.started(started).await.unwrap();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+    let mut supervised = true;
     loop {
         tokio::select! {
             changed = stopping.changed() => {
@@ -248,7 +250,13 @@ async fn main() {
             }
             Ok(_) = panicking.wait_for(|asked| *asked) => panic!("as it was asked to"),
             _ = terminate.recv() => if mode != "hang" { break },
-            message = configs.message() => if !matches!(message, Ok(Some(_))) { break },
+            message = configs.message(), if supervised => if !matches!(message, Ok(Some(_))) {
+                supervised = false;
+                if mode != "patient" {
+                    break;
+                }
+            },
+            () = tokio::time::sleep(Duration::from_secs(2)), if !supervised => break,
         }
     }
     println!("bye");

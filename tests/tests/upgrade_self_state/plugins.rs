@@ -2,8 +2,9 @@
 
 use crate::place::Place;
 use rr_common::frame::flag;
-use rr_tests::{bin, eventually, operator::done, process, wait::SOON};
+use rr_tests::{bin, eventually, operator::done, process, rounds, wait::SOON};
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The program that an operator has put in a plugin's place stays, until a reload names another.
 #[test]
@@ -99,5 +100,44 @@ fn a_plugin_that_hands_nothing_over_is_replaced() {
         "{}",
         place.server.log()
     );
+    assert!(place.server.stop().success(), "{}", place.server.log());
+}
+
+/// Calls to it wait for its next process.
+#[test]
+fn calls_to_a_plugin_that_hands_nothing_over_wait() {
+    let own = json!({
+        "command": [bin::binary("rr-test-custom")], "rpc_prefixes": ["own"], "env": {"TEST_MODE": "patient"},
+    });
+    let place = Place::start(json!({"own": {}, "supervisor": {"plugins": {"own": own}}}));
+    let over = AtomicBool::new(false);
+    let calls = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let callers = [0; 3].map(|_| {
+            scope.spawn(|| {
+                let mut rpc = place.client();
+                let mut failed = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    failed.extend(rpc.call("own.Pid", &json!(1)).error());
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+                failed
+            })
+        });
+        for _ in 0..rounds(5) {
+            let before = calls.load(Ordering::Relaxed);
+            eventually(SOON, || calls.load(Ordering::Relaxed) > before + 100);
+            let old = place.told("own")["pid"].take();
+            place.upgrade();
+            eventually(SOON, || {
+                let told = place.told("own");
+                told["state"] == "running" && told["pid"] != old
+            });
+        }
+        over.store(true, Ordering::Relaxed);
+        for caller in callers {
+            assert_eq!(caller.join().unwrap(), [""; 0]);
+        }
+    });
     assert!(place.server.stop().success(), "{}", place.server.log());
 }

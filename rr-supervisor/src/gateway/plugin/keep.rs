@@ -21,7 +21,7 @@ use tokio::{
 use tonic::transport::Channel;
 
 /// The wait before a process that should run, but does not let us in, is tried again.
-const RETRY: Duration = Duration::from_millis(50);
+pub(super) const RETRY: Duration = Duration::from_millis(50);
 
 /// A connection to a process, and the task that brings its answers.
 #[derive(Debug)]

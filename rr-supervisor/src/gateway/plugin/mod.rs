@@ -2,9 +2,11 @@
 //!
 //! - [`keep`]: follows its life
 //! - [`kept`]: all of it for the next program of this process
+//! - [`unary`]: a call over the control contract
 
 mod keep;
 mod kept;
+mod unary;
 
 use super::{
     Gateway,
@@ -12,17 +14,13 @@ use super::{
     intake::Fate,
     link::Link,
     outlet::Outlet,
-    ties::Tie,
     waiting::{PATIENCE, Queue, Waiting},
 };
 use crate::{
     control::Question,
     fleet::{Member, State},
 };
-use rr_common::{
-    control::{MAX_MESSAGE, v1},
-    rpc::wire::{self, Look, Message},
-};
+use rr_common::rpc::wire::{self, Look, Message};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -31,7 +29,6 @@ use std::{
 };
 use tokio::{sync::Notify, task::spawn_local};
 use tonic::transport::Channel;
-use v1::plugin_client::PluginClient;
 
 /// One that is never paused gives nothing back; of one that does all the time, no call goes round for ever.
 const MOST_GIVEN_BACK: u16 = 10_000;
@@ -205,18 +202,17 @@ impl Plugin {
         let way = self.way.borrow().clone();
         match way {
             Way::Frames(link) => return link.forward(caller, arrival, frame),
-            Way::Unary(channel) => drop(spawn_local(unary(
-                Rc::clone(self),
-                channel,
-                gateway.ties.tie(
-                    &String::from_utf8_lossy(&caller.method),
-                    Some(Rc::clone(&caller.client)),
-                ),
-                caller,
-                arrival,
-                frame.to_vec(),
-                message,
-            ))),
+            Way::Unary(channel) => {
+                let method = String::from_utf8_lossy(&caller.method);
+                let tie = gateway.ties.tie(&method, Some(Rc::clone(&caller.client)));
+                let call = unary::Call {
+                    caller,
+                    arrival,
+                    frame: frame.to_vec(),
+                    message,
+                };
+                drop(spawn_local(call.make(Rc::clone(self), channel, tie)));
+            }
             Way::None => self.wait(gateway, caller, arrival, frame, message),
         }
         Fate::Done
@@ -273,37 +269,5 @@ impl Plugin {
         if let Way::Frames(link) = way {
             link.take_back().await;
         }
-    }
-}
-
-/// One call over the control contract.
-async fn unary(
-    plugin: Rc<Plugin>,
-    channel: Channel,
-    _tie: Tie,
-    caller: Caller,
-    arrival: u64,
-    frame: Vec<u8>,
-    message: Message,
-) {
-    let whole = String::from_utf8_lossy(message.name(&frame)).into_owned();
-    let method = wire::split(&whole).map_or("", |(_, method)| method).to_owned();
-    let mut client = PluginClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE);
-    let request = v1::CallRequest {
-        method,
-        codec: message.codec_bit().into(),
-        body: frame[message.body()..].to_vec(),
-    };
-    match client.call(request).await {
-        Ok(answer) => caller.answer(&answer.into_inner().body),
-        Err(status) if status.code() == tonic::Code::Unimplemented => {
-            caller.refuse(&format!("rpc: can't find method {whole}"));
-        }
-        Err(status) if status.code() == tonic::Code::Aborted && plugin.is_held() => {
-            plugin.queue(caller, arrival, frame, message);
-        }
-        Err(status) => caller.refuse(status.message()),
     }
 }
