@@ -1,10 +1,11 @@
 //! A plugin's process is replaced under load, and no request is lost.
 #![allow(clippy::unwrap_used)]
 
+use nix::sys::signal::Signal;
 use rr_tests::{
     Client, Room, Rpc, Server, bin, eventually,
     load::Load,
-    operator::{done, refused, rr, text, told, upgrade},
+    operator::{self, done, refused, rr, text, told, upgrade},
     process,
     room::free_port,
     rounds,
@@ -35,6 +36,29 @@ fn an_upgrade_under_load_fails_no_request() {
         assert!(outcome.answers > 20 * rounds);
     }
     assert_eq!(server.workers().len(), 2);
+    assert!(server.stop().success());
+}
+
+/// Whoever is refused meanwhile hears how to end the wait.
+#[test]
+fn a_new_process_that_hangs_can_be_given_up() {
+    let server = Server::http(json!({}));
+    let before = server.plugin("rr-http");
+    let hangs = server.room().program("hangs", "exec sleep 1000");
+    let first = operator::start(&server, &["upgrade", "http", "--binary", hangs.to_str().unwrap()]);
+    eventually(SOON, || !process::named(server.pid(), "sleep").is_empty());
+    let hanging = process::named(server.pid(), "sleep")[0];
+    for command in [&["upgrade", "http"][..], &["reload"]] {
+        let told = refused(&rr(&server, command));
+        assert!(told.contains("is not ready within "), "{told}");
+        assert!(told.contains(&format!("at once by `kill {hanging}`")), "{told}");
+    }
+    process::signal(hanging, Signal::SIGTERM);
+    let told = refused(&first.wait_with_output().unwrap());
+    assert!(told.contains("SIGTERM"), "{told}");
+    assert_eq!(server.plugin("rr-http"), before);
+    let new = upgrade(&server, "http");
+    assert_ne!(new, before);
     assert!(server.stop().success());
 }
 

@@ -199,7 +199,7 @@ impl Fleet {
     }
 
     /// Why this is no moment to leave the plugins alone: one of them is on its way.
-    pub(crate) fn unsettled(&self) -> Option<String> {
+    pub(crate) fn unsettled(&self, now: Instant) -> Option<String> {
         let is_settled = |plugin: &super::Plugin| {
             let life = &plugin.life;
             let waits = plugin.is_asleep() || plugin.entry.attached && !life.is_alive();
@@ -207,10 +207,7 @@ impl Fleet {
             plugin.is_serving() && (life.is_ready() || waits || rests)
         };
         let moving = self.plugins.iter().find(|plugin| !is_settled(plugin))?;
-        let name = &moving.entry.name;
-        Some(format!(
-            "a process of the plugin {name} is on its way: try again when it has arrived"
-        ))
+        Some(moving.on_its_way(now))
     }
 
     /// What the next program of this process needs.

@@ -50,8 +50,8 @@ impl Fleet {
         let name = &next.entry.name;
         let refusal = if self.stopping {
             "the server is stopping".to_owned()
-        } else if self.coming(name).is_some() {
-            format!("another process of the plugin {name} is on its way already")
+        } else if let Some(coming) = self.coming(name) {
+            self.plugins[coming].on_its_way(now)
         } else {
             let present = self.serving(name).map(|index| self.plugins[index].files());
             match present.transpose() {
@@ -169,14 +169,19 @@ impl Fleet {
     }
 
     /// The plugins as they are.
-    pub(crate) fn look(&self) -> Look {
+    pub(crate) fn look(&self, now: Instant) -> Look {
+        let is_coming = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held);
         let names = |is: fn(&Plugin) -> bool| {
             let found = self.plugins.iter().filter(|plugin| is(plugin));
             found.map(|plugin| plugin.entry.name.clone()).collect()
         };
         let serving: Vec<String> = names(Plugin::is_serving);
         Look {
-            coming: names(|plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held)),
+            coming: self
+                .plugins
+                .iter()
+                .find(|plugin| is_coming(plugin))
+                .map(|plugin| plugin.on_its_way(now)),
             failed: names(|plugin| plugin.is_serving() && plugin.life.actual() == Actual::Failed),
             asleep: names(|plugin| plugin.is_serving() && plugin.is_asleep()),
             hasty: names(|plugin| {

@@ -76,7 +76,7 @@ impl Fleet {
 
     /// Starts a plugin's next generation beside the present one, whose place it takes when it is ready, with what that one keeps.
     pub(crate) fn replace(&mut self, next: Next, told: Told, now: Instant) {
-        let (state, handover) = match self.may_replace(&next.entry) {
+        let (state, handover) = match self.may_replace(&next.entry, now) {
             Ok(files) => files,
             Err(refusal) => {
                 let _ = told.send(Err(refusal));
@@ -105,7 +105,7 @@ impl Fleet {
     }
 
     /// The files that a plugin's next generation gets from the present one, or why there can be none now.
-    fn may_replace(&self, next: &Entry) -> Result<Files, String> {
+    fn may_replace(&self, next: &Entry, now: Instant) -> Result<Files, String> {
         let name = &next.name;
         if self.stopping {
             return Err("the server is stopping".to_owned());
@@ -116,7 +116,10 @@ impl Fleet {
             ));
         }
         let index = self.serving(name).ok_or_else(|| format!("no such plugin: {name}"))?;
-        if self.coming(name).is_some() || self.is_held(index) {
+        if let Some(coming) = self.coming(name) {
+            return Err(self.plugins[coming].on_its_way(now));
+        }
+        if self.is_held(index) {
             return Err(format!("another process of the plugin {name} is on its way already"));
         }
         self.plugins[index].files().map_err(|error| error.to_string())
@@ -200,5 +203,28 @@ impl Fleet {
         let comes = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held);
         let is = |plugin: &Plugin| comes(plugin) && plugin.entry.name == name;
         self.plugins.iter().position(is)
+    }
+}
+
+impl Plugin {
+    /// That its process comes or goes, for how long at the most, and what an operator can do about it.
+    pub(super) fn on_its_way(&self, now: Instant) -> String {
+        let name = &self.entry.name;
+        let left = self
+            .life
+            .wake()
+            .map(|until| until.saturating_duration_since(now).as_secs());
+        match (self.pid(), left, &self.standing) {
+            (Some(pid), Some(left), Standing::Leaving) => {
+                format!(
+                    "a process of the plugin {name} finishes what it has begun, for {left} s at the most; its pid is {pid}"
+                )
+            }
+            (Some(pid), Some(left), _) => format!(
+                "another process of the plugin {name} is on its way already: it is given up if it is not ready within {left} s, or at \
+                 once by `kill {pid}`"
+            ),
+            _ => format!("another process of the plugin {name} is on its way already"),
+        }
     }
 }

@@ -53,8 +53,8 @@ pub(crate) enum Step {
 /// The plugins as a reload finds them.
 #[derive(Debug)]
 pub(crate) struct Look {
-    /// Those that are being replaced already.
-    pub coming: Vec<String>,
+    /// That one of them is being replaced already.
+    pub coming: Option<String>,
     /// Those that were given up.
     pub failed: Vec<String>,
     /// Those that wait for their first call.
@@ -97,7 +97,7 @@ impl Run {
     /// Carries out a step. True when everything has taken effect in another working directory.
     pub(crate) fn take(&mut self, step: Step, now: Instant) -> bool {
         match step {
-            Step::Look(told) => drop(told.send(self.fleet.look())),
+            Step::Look(told) => drop(told.send(self.fleet.look(now))),
             Step::Bind(addresses, told) => {
                 let opened = self.fleet.sockets().open(&addresses);
                 let _ = told.send(opened.map_err(|error| error.to_string()));

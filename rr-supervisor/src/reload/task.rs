@@ -35,10 +35,8 @@ impl Task {
         let visit = Visit::to(&directory, &self.current.place.directory).map_err(unreachable)?;
         let wanted = self.source.wanted(loaded, directory)?;
         let look = self.hands.look().await?;
-        if let Some(name) = look.coming.first() {
-            return Err(format!(
-                "the plugin {name} is being replaced; try again when that is done"
-            ));
+        if let Some(coming) = look.coming {
+            return Err(coming);
         }
         let tree: Value = serde_json::from_slice(&self.current.json).map_err(|error| error.to_string())?;
         let config: Config = serde_json::from_value(tree.clone()).map_err(|error| error.to_string())?;

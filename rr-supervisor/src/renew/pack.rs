@@ -8,7 +8,7 @@ use std::{convert::Infallible, io, time::Instant};
 pub(crate) fn objection(fleet: &Fleet, reload: &Reload, is_running: bool) -> Option<String> {
     match is_running {
         true if reload.is_running() => Some("a reload is under way".to_owned()),
-        true => fleet.unsettled(),
+        true => fleet.unsettled(Instant::now()),
         false => Some("the server is starting or stopping".to_owned()),
     }
 }
