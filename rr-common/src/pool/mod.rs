@@ -7,7 +7,8 @@
 //! This file is the handle: it takes requests in.
 //!
 //! - [`start`]: what a pool is made from, and how; [`commands`]: what it is told while it runs, up to its end; [`info`]: what it shows
-//! - [`state`]: every decision about requests and workers, as plain data; its events in [`exchange`] and [`boot`]
+//! - [`state`]: what is known of requests and workers, as plain data, and on it every decision: [`dispatch`]: who serves which request,
+//!   [`leave`]: how a worker goes; [`exchange`] and [`boot`]: what its reader and its attendant report
 //! - [`ahead`]: the second frame in a pipe
 //! - [`plan`]: how many workers there should be, and what is due when; [`operate`]: reset and close; [`renew`]: new code; [`repair`]: code that does not start the first time; [`gate`]: what a request
 //!   waits for meanwhile
@@ -21,11 +22,13 @@ mod answer;
 mod boot;
 mod commands;
 mod deaths;
+mod dispatch;
 mod error;
 mod exchange;
 pub(crate) mod gate;
 mod info;
 mod keeper;
+mod leave;
 mod life;
 #[cfg(test)]
 mod model;
@@ -50,10 +53,11 @@ pub use error::ExecError;
 pub use info::{Stats, WorkerInfo};
 pub use start::{Describe, Options};
 
+use dispatch::{Refused, Submitted};
 use life::Setup;
 use queue::Ticket;
 use shared::{Job, Shared};
-use state::{Core, Refused, Submitted};
+use state::Core;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
