@@ -1,11 +1,11 @@
 //! What can happen in the world, one step after the other, and how it comes to rest when all goes well.
 
+use super::world::{Hand, Job, Process, World};
 use crate::pool::{
     dispatch::{Refused, Submitted},
     exchange::Fate,
     state::Id,
 };
-use super::world::{Hand, Job, Process, World};
 use std::{rc::Rc, time::Duration};
 
 #[derive(Clone, Copy, Debug)]
