@@ -3,8 +3,9 @@
 
 use nix::sys::signal::Signal;
 use rr_tests::{
-    Room, Rpc, Server, bin, eventually, process,
-    room::free_port,
+    Room, Rpc, Server, bin, eventually,
+    port::{at, free_port, local, tcp},
+    process,
     server::merge,
     wait::{SOON, holds_within},
 };
@@ -28,7 +29,7 @@ impl Place {
         let port = free_port();
         let mut config = json!({
             "version": "3",
-            "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+            "rpc": {"listen": tcp(port)},
             "logs": {"mode": "production", "level": "debug"},
             // Killed more often than any plugin deserves.
             "supervisor": {"restart": {"window": "1ms"}},
@@ -40,7 +41,7 @@ impl Place {
     }
 
     fn client(&self) -> Client {
-        Client(Rpc::tcp(([127, 0, 0, 1], self.port).into()))
+        Client(Rpc::tcp(local(self.port)))
     }
 
     fn kill(&self) {
@@ -299,15 +300,13 @@ fn a_crash_in_the_middle_of_calls_loses_nothing_that_was_told() {
 #[test]
 fn its_numbers_are_on_the_page() {
     let metrics = free_port();
-    let place = Place::start(json!({"metrics": {"address": format!("127.0.0.1:{metrics}")}}));
+    let place = Place::start(json!({"metrics": {"address": at(metrics)}}));
     let (mut holder, mut waiting) = (place.client(), place.client());
     holder.lock("LockRead", "r", "a", 0).unwrap();
     holder.lock("LockRead", "r", "b", 0).unwrap();
     waiting.begin("Lock", "r", "c", LONG);
     assert!(!waiting.yes("Exists", "r", "c"));
-    let page = rr_tests::Client::tcp(([127, 0, 0, 1], metrics).into())
-        .get("/metrics")
-        .text();
+    let page = rr_tests::Client::tcp(local(metrics)).get("/metrics").text();
     for line in ["rr_lock_held 2", "rr_lock_waiting 1", "rr_lock_granted_total 2"] {
         assert!(page.lines().any(|found| found == line), "{line}:\n{page}");
     }
@@ -320,7 +319,7 @@ fn count(place: &Place, mut meanwhile: impl FnMut()) {
         .map(|_| {
             let mut command = Command::new("php");
             command.arg(bin::script("lock-counter.php"));
-            command.arg(format!("tcp://127.0.0.1:{}", place.port)).arg(&file);
+            command.arg(tcp(place.port)).arg(&file);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();

@@ -1,7 +1,7 @@
 //! The ways to send spans: gRPC, Zipkin, the streams, TLS, and the one that is no more.
 
 use super::*;
-use rr_tests::{Room, room::free_port, server::http_config};
+use rr_tests::{Room, port::free_port, server::http_config};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
