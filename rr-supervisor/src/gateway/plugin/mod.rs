@@ -8,7 +8,8 @@ mod kept;
 
 use super::{
     Gateway,
-    client::{Caller, Client},
+    caller::Caller,
+    client::Client,
     intake::Fate,
     link::Link,
     outlet::Outlet,
