@@ -5,11 +5,20 @@
 //! newcomer does not overtake them: no stream of readers starves a writer. Two exceptions, both for an id that holds a read
 //! lock already and would otherwise wait for itself: it may read once more, and when it is the only reader its wish to
 //! write is granted at once. One id has at most one lock of a resource.
+//!
+//! - [`resource`]: one resource, and who may have it by these rules
+//! - [`grants`]: how a lock begins and ends, and whose turn it is then
 
+mod grants;
 #[cfg(test)]
 mod model;
+mod resource;
+#[cfg(test)]
+mod tests;
 
 use crate::driver::{Mode, Token};
+use grants::cost;
+use resource::{Resource, Waiter};
 use std::{
     collections::{BTreeMap, HashMap},
     mem,
@@ -18,9 +27,6 @@ use std::{
 
 /// What names and bookkeeping of all locks and wishes together may take, in bytes: some hundred thousand of usual length.
 const ROOM: usize = 64 << 20;
-
-/// Bookkeeping of one of them, besides its names.
-const OVERHEAD: usize = 256;
 
 /// Names a wish that waits. They grow in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,53 +123,6 @@ pub struct Table {
 enum Due {
     Lock(Token),
     Wait(Ticket),
-}
-
-/// One resource. It has a holder, or it is not in the table.
-#[derive(Debug, Default)]
-struct Resource {
-    written: bool,
-    /// By id.
-    holders: HashMap<Arc<str>, Holder>,
-    /// In the order of arrival.
-    queue: BTreeMap<Ticket, Waiter>,
-}
-
-#[derive(Debug)]
-struct Holder {
-    token: Token,
-    deadline: u64,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    id: Arc<str>,
-    mode: Mode,
-    ttl: u64,
-    until: u64,
-}
-
-impl Resource {
-    /// Whether the id may have the lock now, apart from those who wait.
-    fn admits(&self, id: &str, mode: Mode) -> bool {
-        match mode {
-            Mode::Read => !self.written,
-            Mode::Write => self.holders.is_empty() || self.promotes(id),
-        }
-    }
-
-    /// Whether the id is the only reader.
-    fn promotes(&self, id: &str) -> bool {
-        !self.written && self.holders.len() == 1 && self.holders.contains_key(id)
-    }
-
-    /// Whether the id would wait for itself if it had to queue.
-    fn overtakes(&self, id: &str, mode: Mode) -> bool {
-        match mode {
-            Mode::Read => self.holders.contains_key(id),
-            Mode::Write => self.promotes(id),
-        }
-    }
 }
 
 impl Table {
@@ -366,92 +325,4 @@ impl Table {
     pub fn waiting(&self) -> usize {
         self.waiting
     }
-
-    /// Grants for as long as something in the queue can be granted: the first, or the wish of the only reader to write,
-    /// which can become possible only when the holders have changed.
-    fn settle(&mut self, name: &Arc<str>, mut holders_changed: bool, now: u64) {
-        while let Some(resource) = self.resources.get(name) {
-            let look = holders_changed && !resource.written && resource.holders.len() == 1;
-            let mut wishes = resource.queue.iter().take_while(|_| look);
-            let promoted = wishes.find(|(_, waiter)| waiter.mode == Mode::Write && resource.promotes(&waiter.id));
-            let mut first = resource.queue.iter().take(1);
-            let next = promoted.or_else(|| first.find(|(_, waiter)| resource.admits(&waiter.id, waiter.mode)));
-            let Some(ticket) = next.map(|(ticket, _)| *ticket) else {
-                if resource.holders.is_empty() {
-                    self.resources.remove(name);
-                }
-                return;
-            };
-            holders_changed = true;
-            if let Some(waiter) = self.dequeue(name, ticket) {
-                let token = Some(self.grant(name, waiter.id, waiter.mode, waiter.ttl, now));
-                self.verdicts.push(Verdict { ticket, token });
-            }
-        }
-    }
-
-    fn grant(&mut self, name: &Arc<str>, id: Arc<str>, mode: Mode, ttl: u64, now: u64) -> Token {
-        self.last_token += 1;
-        let mut deadline = now.saturating_add(ttl);
-        if let Some(before) = self.drop_holder(name, &id)
-            && mode == Mode::Read
-        {
-            deadline = deadline.max(before.deadline);
-        }
-        let grant = Grant {
-            resource: name.clone(),
-            id,
-            mode,
-            token: self.last_token,
-            deadline,
-        };
-        self.changes.push(Change::Granted(grant.clone()));
-        self.hold(grant);
-        self.last_token
-    }
-
-    fn hold(&mut self, grant: Grant) {
-        let Grant {
-            resource: name,
-            id,
-            mode,
-            token,
-            deadline,
-        } = grant;
-        self.used += cost(&name, &id);
-        self.held += 1;
-        let resource = self.resources.entry(name.clone()).or_default();
-        resource.written = mode == Mode::Write;
-        resource.holders.insert(id.clone(), Holder { token, deadline });
-        self.due.insert((deadline, Due::Lock(token)), (name, id));
-    }
-
-    /// Ends a lock, and grants what that makes possible.
-    fn end(&mut self, name: &Arc<str>, id: &str, now: u64) {
-        self.drop_holder(name, id);
-        self.settle(name, true, now);
-    }
-
-    fn drop_holder(&mut self, name: &Arc<str>, id: &str) -> Option<Holder> {
-        let resource = self.resources.get_mut(name)?;
-        let holder = resource.holders.remove(id)?;
-        resource.written = false;
-        self.due.remove(&(holder.deadline, Due::Lock(holder.token)));
-        self.used -= cost(name, id);
-        self.held -= 1;
-        self.changes.push(Change::Ended(holder.token));
-        Some(holder)
-    }
-
-    fn dequeue(&mut self, name: &Arc<str>, ticket: Ticket) -> Option<Waiter> {
-        let waiter = self.resources.get_mut(name)?.queue.remove(&ticket)?;
-        self.due.remove(&(waiter.until, Due::Wait(ticket)));
-        self.used -= cost(name, &waiter.id);
-        self.waiting -= 1;
-        Some(waiter)
-    }
-}
-
-fn cost(resource: &str, id: &str) -> usize {
-    resource.len() + id.len() + OVERHEAD
 }

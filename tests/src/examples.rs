@@ -1,6 +1,6 @@
 //! The examples of this repository, served as a user would from its root.
 
-use crate::room::free_port;
+use crate::port::free_port;
 use crate::{Room, Server, bin};
 use std::process::Command;
 

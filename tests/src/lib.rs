@@ -1,7 +1,8 @@
 //! What the end-to-end tests share: a real server in a temporary directory, clients for it, and bounded waits.
 //!
 //! - [`bin`]: where the repository, the built binaries and the PHP scripts are
-//! - [`room`]: a temporary directory and a free port
+//! - [`room`]: a temporary directory
+//! - [`port`]: a free port, and how its address is written
 //! - [`server`]: `rr-supervisor` with a configuration of the test's own
 //! - [`standin`]: the same with a plugin that needs no PHP and misbehaves on demand
 //! - [`servers`]: Redis and Memcached of the test's own
@@ -33,6 +34,7 @@ pub mod examples;
 pub mod load;
 pub mod metrics;
 pub mod operator;
+pub mod port;
 pub mod process;
 pub mod project;
 pub mod reload;

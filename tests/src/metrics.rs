@@ -1,19 +1,18 @@
 //! A server with a page of metrics, and what stands on it.
 
 use crate::client::Client;
-use crate::room::free_port;
+use crate::port::{at, free_port, local};
 use crate::server::{Server, merge};
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr};
 
 /// A server for HTTP with metrics and these settings, and a client for its page.
 #[track_caller]
 pub fn serve(settings: Value) -> (Server, Client) {
     let port = free_port();
-    let mut all = json!({"metrics": {"address": format!("127.0.0.1:{port}")}});
+    let mut all = json!({"metrics": {"address": at(port)}});
     merge(&mut all, settings);
     let server = Server::http(all);
-    (server, Client::tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+    (server, Client::tcp(local(port)))
 }
 
 /// The value of a sample, which is named as it stands there, with its labels.

@@ -2,11 +2,10 @@
 
 use crate::client::Rpc;
 use crate::operator::{self, succeeded};
-use crate::room::{Room, free_port};
-use crate::rpc_place::local;
+use crate::port::{free_port, local};
+use crate::room::Room;
 use crate::server::{Server, http_config, merge};
 use serde_json::{Value, json};
-use std::net::TcpStream;
 
 /// A server whose configuration can be written anew.
 pub struct Place {
@@ -110,19 +109,4 @@ pub fn endpoint<'a>(answer: &'a Value, name: &str) -> &'a str {
 #[track_caller]
 pub fn error(port: u16, method: &str, argument: &Value) -> Option<String> {
     Rpc::tcp(local(port)).call(method, argument).error()
-}
-
-/// An address as `rpc.listen` has it.
-pub fn tcp(port: u16) -> Value {
-    json!(format!("tcp://127.0.0.1:{port}"))
-}
-
-/// An address as other endpoints have it.
-pub fn at(port: u16) -> Value {
-    json!(format!("127.0.0.1:{port}"))
-}
-
-/// Nobody listens there.
-pub fn closed(port: u16) -> bool {
-    TcpStream::connect(local(port)).is_err()
 }

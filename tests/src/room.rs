@@ -1,9 +1,7 @@
-//! A temporary directory and a free port.
+//! A temporary directory.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A temporary directory of one test, removed at the end.
 pub struct Room {
@@ -67,23 +65,5 @@ impl Room {
         self.write("key.pem", made.signing_key.serialize_pem());
         self.write("cert.pem", made.cert.pem());
         made.cert.pem()
-    }
-}
-
-/// A TCP port on which nobody listens.
-///
-/// Taken below the kernel's ephemeral range, so that no outgoing connection gets it meanwhile, and counted on from a
-/// place that depends on the process, so that tests running side by side do not meet.
-pub fn free_port() -> u16 {
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id().wrapping_mul(2_654_435_761) >> 8) % u32::from(COUNT);
-    loop {
-        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = FIRST + u16::try_from((start + step) % u32::from(COUNT)).unwrap();
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
     }
 }

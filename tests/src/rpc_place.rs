@@ -1,7 +1,10 @@
 //! A server with an RPC port, and a plugin `kv` that needs nothing else: `rr-test-plugin`, which says there what it answers.
 
 use crate::server::merge;
-use crate::{Room, Rpc, Server, bin, room::free_port};
+use crate::{
+    Room, Rpc, Server, bin,
+    port::{free_port, local, tcp},
+};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -18,7 +21,7 @@ pub fn config(settings: Value) -> (u16, Value) {
     let port = free_port();
     let mut config = json!({
         "version": "3",
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "rpc": {"listen": tcp(port)},
         "kv": {},
         "logs": {"mode": "production", "level": "debug"},
         "supervisor": {
@@ -57,9 +60,4 @@ impl Place {
     pub fn plugin(&self) -> u32 {
         self.server.plugin("rr-test-plugin")
     }
-}
-
-/// An address of this host.
-pub fn local(port: u16) -> SocketAddr {
-    ([127, 0, 0, 1], port).into()
 }

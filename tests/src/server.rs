@@ -14,14 +14,18 @@
 //! writes is kept for [`Server::log`]. Dropping a server kills everything below it.
 
 use crate::client::{Client, Raw};
-use crate::room::{Room, free_port};
+use crate::room::Room;
 use crate::wait::{SOON, holds_within};
-use crate::{bin, process};
+use crate::{
+    bin,
+    port::{at, free_port, local},
+    process,
+};
 use nix::sys::signal::Signal;
 use rr_common::shutdown::SAME_SIGNAL;
 use serde_json::{Value, json};
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -128,7 +132,7 @@ impl Server {
 
     /// The HTTP address.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        local(self.port)
     }
 
     /// The directory of its configuration.
@@ -251,7 +255,7 @@ pub fn http_config(port: u16, settings: Value) -> Value {
         "version": "3",
         "server": {"command": php(&bin::script("worker.php"))},
         "http": {
-            "address": format!("127.0.0.1:{port}"),
+            "address": at(port),
             "pool": {"num_workers": 2, "allocate_timeout": "20s", "destroy_timeout": "10s"},
         },
         "logs": {"mode": "production", "level": "info"},

@@ -1,14 +1,17 @@
 //! A server whose HTTP plugin is `rr-test-plugin`: no PHP, and it misbehaves on demand (see that program).
 
 use crate::server::merge;
-use crate::{Room, Server, bin, room::free_port};
+use crate::{
+    Room, Server, bin,
+    port::{at, free_port},
+};
 use serde_json::{Value, json};
 
 /// The configuration: the stand-in with these variables, and these settings over the defaults.
 pub fn config(port: u16, variables: Value, settings: Value) -> Value {
     let mut config = json!({
         "version": "3",
-        "http": {"address": format!("127.0.0.1:{port}")},
+        "http": {"address": at(port)},
         "logs": {"mode": "production", "level": "debug"},
         "supervisor": {
             "adopt_timeout": "300ms",

@@ -7,9 +7,8 @@ use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     load::Load,
     operator::{self, done, refused, rr, seen, told},
+    port::{at, free_port, local, tcp},
     process,
-    room::free_port,
-    rpc_place::local,
     server::{http_config, merge},
     standin,
     wait::SOON,
@@ -41,7 +40,7 @@ fn kill(server: &Server) {
 fn http(settings: Value) -> (Server, u16) {
     let rpc = free_port();
     let mut all = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "rpc": {"listen": tcp(rpc)},
         "supervisor": {"adopt_timeout": "20s"},
     });
     merge(&mut all, settings);
@@ -156,7 +155,7 @@ fn one_that_starts_by_a_call_waits_for_the_next_call() {
 fn after_a_reload_with_other_addresses_they_are_found_as_well() {
     let (server, _) = http(json!({}));
     let port = free_port();
-    server.change(json!({"http": {"address": format!("127.0.0.1:{port}")}}));
+    server.change(json!({"http": {"address": at(port)}}));
     assert!(told(&server, &["reload", "--json"]).is_object());
     let pid = seen(&server, "http")["pid"].clone();
     let load = Load::start(local(port), 2, "/echo?body=hi");
@@ -222,7 +221,7 @@ fn a_changed_configuration_replaces_what_is_adopted() {
     let load = Load::start(server.address(), 4, "/echo?body=hi");
     kill(&server);
     let changed = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "rpc": {"listen": tcp(rpc)},
         "supervisor": {"adopt_timeout": "20s"},
         "http": {"pool": {"num_workers": 3}},
     });
@@ -242,7 +241,7 @@ fn a_changed_configuration_replaces_what_is_adopted() {
 fn declared_metrics_services_and_locks_are_kept() {
     let metrics = free_port();
     let (server, port) = http(json!({
-        "metrics": {"address": format!("127.0.0.1:{metrics}")},
+        "metrics": {"address": at(metrics)},
         "service": {},
     }));
     let mut rpc = Rpc::tcp(local(port));

@@ -5,10 +5,9 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Rpc, Server, bin, eventually,
     operator::{rr, seen, text},
+    port::{free_port, local, tcp},
     process,
     reload::{Place, action},
-    room::free_port,
-    rpc_place::local,
     standin,
     wait::SOON,
 };
@@ -37,7 +36,7 @@ fn start(server: &Server, program: &str, plugin: &str) -> Child {
 fn an_attached_plugin_comes_goes_and_is_stopped_with_the_server() {
     let room = rr_tests::Room::new();
     let settings = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())},
+        "rpc": {"listen": tcp(free_port())},
         "supervisor": {
             "control": {"dir": room.file("control")},
             "plugins": {"http": {"attached": true, "binary": null, "env": null}},
@@ -79,7 +78,7 @@ fn a_plugin_changes_hands_by_two_reloads() {
     let rpc = free_port();
     let kv = json!({"memory": {"driver": "memory", "config": {}}});
     let settings = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "rpc": {"listen": tcp(rpc)},
         "kv": kv,
         "supervisor": {"control": {"dir": room.file("control")}},
     });

@@ -6,10 +6,8 @@ use rr_tests::{
     Client, Room, Rpc, Server, bin, eventually,
     load::Load,
     operator::{parsed, printed, rr, seen_by_rpc, text},
-    process,
-    room::free_port,
-    rounds,
-    rpc_place::local,
+    port::{at, free_port, local, tcp},
+    process, rounds,
     server::php,
     standin,
     wait::SOON,
@@ -40,7 +38,7 @@ fn why(server: &Server, about: &str) -> Value {
 fn a_killed_http_plugin_costs_only_the_requests_in_flight() {
     let rounds = rounds(6);
     let port = free_port();
-    let server = Server::http(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}}));
+    let server = Server::http(json!({"rpc": {"listen": tcp(port)}}));
     let mut rpc = Rpc::tcp(local(port));
     let kept = Load::start(server.address(), CLIENTS, "/echo?body=hi");
     let fresh = Load::start_fresh(server.address(), CLIENTS, "/echo?body=hi");
@@ -84,7 +82,7 @@ fn the_death_of_kv_and_jobs_costs_http_nothing() {
     let server = Server::http(json!({
         "server": {"command": php(&bin::script("calls.php"))},
         "http": {"pool": {"num_workers": 1}},
-        "rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())},
+        "rpc": {"listen": tcp(free_port())},
         "kv": {"memory": {"driver": "memory", "config": {}}},
         "jobs": {},
         "supervisor": {"plugins": {"jobs": stand_in}},
@@ -191,8 +189,8 @@ impl Shown {
     fn start(variables: Value, restart: Value) -> Self {
         let (status, metrics) = (free_port(), free_port());
         let settings = json!({
-            "status": {"address": format!("127.0.0.1:{status}")},
-            "metrics": {"address": format!("127.0.0.1:{metrics}")},
+            "status": {"address": at(status)},
+            "metrics": {"address": at(metrics)},
             "supervisor": {"start": "keep_going", "restart": restart},
         });
         let server = standin::launch(Room::new(), variables, settings);

@@ -5,8 +5,8 @@ use rr_tests::{
     Room, Server, bin, eventually,
     load::Load,
     operator::{told, upgrade_self},
+    port::{free_port, tcp},
     process,
-    room::free_port,
     server::{http_config, php},
     wait::SOON,
 };
@@ -30,7 +30,7 @@ fn launch(room: Room, program: &Path) -> Server {
     let port = free_port();
     let settings = json!({
         "server": {"command": php(&bin::script("calls.php"))},
-        "rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())},
+        "rpc": {"listen": tcp(free_port())},
         "kv": {"memory": {"driver": "memory", "config": {}}},
         "supervisor": {"plugins": {"kv": {"binary": program}}},
     });

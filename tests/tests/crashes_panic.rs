@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::{
-    Rpc, Server, bin, eventually, load::Load, operator, room::free_port, rpc_place::local, standin, wait::SOON,
+    Rpc, Server, bin, eventually,
+    load::Load,
+    operator,
+    port::{free_port, local, tcp},
+    standin,
+    wait::SOON,
 };
 use serde_json::{Value, json};
 
@@ -16,7 +21,7 @@ const WORDS: &str = "as it was asked to";
 /// A server for HTTP with PHP, with these plugins beside it and RPC.
 fn start(plugins: Value) -> (Server, Rpc) {
     let port = free_port();
-    let mut settings = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}});
+    let mut settings = json!({"rpc": {"listen": tcp(port)}});
     rr_tests::server::merge(&mut settings, plugins);
     let server = Server::http(settings);
     (server, Rpc::tcp(local(port)))

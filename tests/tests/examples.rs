@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{Client, Room, examples::serve, room::free_port};
+use rr_tests::{
+    Client, Room,
+    examples::serve,
+    port::{free_port, local},
+};
 
 #[test]
 fn hello() {
@@ -79,7 +83,7 @@ fn state() {
     assert_eq!(services["clock"][0]["running"], true, "{services}");
     server.wait_log("It is ");
 
-    let endpoint = |port| Client::tcp(([127, 0, 0, 1], port).into());
+    let endpoint = |port| Client::tcp(local(port));
     let page = endpoint(metrics).get("/metrics").text();
     let counted = page.lines().filter(|line| line.starts_with("visits{"));
     let counted: f64 = counted

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use http::Version;
-use rr_tests::{Client, Room, Server, room::free_port};
+use rr_tests::{
+    Client, Room, Server,
+    port::{at, free_port, local},
+};
 use serde_json::json;
-use std::net::{Ipv4Addr, SocketAddr};
 
 #[test]
 fn a_request_reaches_a_worker_and_the_server_stops() {
@@ -31,12 +33,12 @@ fn tls_and_http2_reach_a_worker() {
     let (room, port) = (Room::new(), free_port());
     let certificate = room.certificate();
     let settings = json!({"http": {"ssl": {
-        "address": format!("127.0.0.1:{port}"),
+        "address": at(port),
         "cert": room.file("cert.pem"),
         "key": room.file("key.pem"),
     }}});
     let server = Server::http_in(room, settings);
-    let client = Client::tls(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &certificate);
+    let client = Client::tls(local(port), &certificate);
     for (client, version) in [(client.clone(), Version::HTTP_11), (client.http2(), Version::HTTP_2)] {
         let reply = client.get("/hello");
         assert_eq!((reply.version, reply.text().as_str()), (version, "hello"));

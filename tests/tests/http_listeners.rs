@@ -2,27 +2,22 @@
 
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{Client, Room, Server, room::free_port};
-use serde_json::{Value, json};
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::PermissionsExt,
+use rr_tests::{
+    Client, Room, Server,
+    port::{at, free_port, local},
 };
+use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 /// The settings of a TLS listener with the room's certificate.
 fn tls(room: &Room, port: u16, more: Value) -> Value {
     let mut ssl = json!({
-        "address": format!("127.0.0.1:{port}"),
+        "address": at(port),
         "cert": room.file("cert.pem"),
         "key": room.file("key.pem"),
     });
     ssl.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     ssl
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 // HTTP-02, HTTP-06

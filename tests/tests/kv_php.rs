@@ -4,7 +4,12 @@
 
 use rr_tests::servers::{Memcached, Redis, installed};
 use rr_tests::wait::SOON;
-use rr_tests::{Client, Room, Server, bin, eventually, process, room::free_port, server::merge};
+use rr_tests::{
+    Client, Room, Server, bin, eventually,
+    port::{at, free_port, local, tcp},
+    process,
+    server::merge,
+};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -62,10 +67,10 @@ impl Kv {
         let names = storages.as_object().unwrap().keys().cloned().collect();
         let mut config = json!({
             "version": "3",
-            "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+            "rpc": {"listen": tcp(port)},
             "logs": {"mode": "production", "level": "info"},
             "supervisor": {"restart": {"backoff": "20ms"}},
-            "status": {"address": format!("127.0.0.1:{status}")},
+            "status": {"address": at(status)},
         });
         merge(&mut config, json!({"kv": storages}));
         let server = Server::launch(room, port, &config.to_string(), &[]);
@@ -83,7 +88,7 @@ impl Kv {
     fn command(&self, program: &str, storage: &str) -> Command {
         let mut command = Command::new(program);
         command
-            .env("RR_RPC", format!("tcp://127.0.0.1:{}", self.port))
+            .env("RR_RPC", tcp(self.port))
             .env("KV_STORAGE", storage)
             .current_dir(self.server.room().path());
         command
@@ -172,7 +177,7 @@ fn what_must_be_atomic_is() {
 fn a_server_that_goes_and_comes_back() {
     let kv = Kv::start();
     let health = |expected: u16| {
-        let client = Client::tcp(([127, 0, 0, 1], kv.status).into());
+        let client = Client::tcp(local(kv.status));
         eventually(SOON, || client.get("/health?plugin=kv").status == expected);
     };
     let mut gone = Vec::new();

@@ -5,7 +5,7 @@
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use rr_tests::wait::{SOON, holds_within};
-use rr_tests::{Room, Server, bin, operator::command, process, room::free_port, server::http_config};
+use rr_tests::{Room, Server, bin, operator::command, port::free_port, process, server::http_config};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};

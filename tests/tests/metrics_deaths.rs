@@ -5,8 +5,8 @@ use rr_tests::{
     Client, eventually,
     metrics::{sample, serve},
     operator::done,
+    port::{free_port, tcp},
     process,
-    room::free_port,
     wait::SOON,
 };
 use serde_json::json;
@@ -25,7 +25,7 @@ fn processes(page: &Client, cause: &str) -> f64 {
 
 #[test]
 fn deaths_are_counted_by_cause_over_every_death() {
-    let (server, page) = serve(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())}}));
+    let (server, page) = serve(json!({"rpc": {"listen": tcp(free_port())}}));
     // There from the start, so that the first death is seen as one more.
     for cause in [
         "start", "crash", "exec_ttl", "max_jobs", "ttl", "idle_ttl", "memory", "reset", "asked", "fewer",

@@ -2,7 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_tests::metrics::{sample, serve};
-use rr_tests::{Client, Room, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
+use rr_tests::{
+    Client, Room, Server, bin, eventually,
+    port::{at, free_port, local},
+    process, standin,
+    wait::SOON,
+};
 use serde_json::json;
 use std::{process::Command, time::Instant};
 
@@ -82,10 +87,10 @@ fn strange(text: &str) -> (Server, Client, impl Fn(&str)) {
     let room = Room::new();
     let file = room.write("metrics", text);
     let port = free_port();
-    let settings = json!({"metrics": {"address": format!("127.0.0.1:{port}")}});
+    let settings = json!({"metrics": {"address": at(port)}});
     let server = standin::launch(room, json!({"TEST_METRICS": file}), settings);
     server.wait_started();
-    let page = Client::tcp(([127, 0, 0, 1], port).into());
+    let page = Client::tcp(local(port));
     (server, page, move |text| std::fs::write(&file, text).unwrap())
 }
 
@@ -137,7 +142,7 @@ fn a_plugin_that_hangs_costs_a_bounded_wait() {
 fn a_plugin_alone_has_a_page_of_its_own() {
     let (port, metrics) = (free_port(), free_port());
     let settings = json!({
-        "metrics": {"address": format!("127.0.0.1:{metrics}")},
+        "metrics": {"address": at(metrics)},
         "http": {"middleware": ["http_metrics"]},
     });
     let room = Room::new();
@@ -147,7 +152,7 @@ fn a_plugin_alone_has_a_page_of_its_own() {
     let server = Server::run(room, port, command);
     eventually(SOON, || server.client().try_connect().is_ok());
     assert_eq!(server.client().get("/hello").status, 200);
-    let page = Client::tcp(([127, 0, 0, 1], metrics).into());
+    let page = Client::tcp(local(metrics));
     let text = page.get("/any").text();
     assert_eq!(sample(&text, "rr_http_request_total{status=\"200\"}"), Some(1.0));
     assert_eq!(sample(&text, "rr_http_total_workers"), Some(2.0));

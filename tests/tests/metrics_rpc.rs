@@ -3,16 +3,22 @@
 
 use rr_common::frame::flag;
 use rr_tests::metrics::{sample, serve};
-use rr_tests::{Client, Room, Rpc, Server, bin, eventually, process, room::free_port, server::merge, wait::SOON};
+use rr_tests::{
+    Client, Room, Rpc, Server, bin, eventually,
+    port::{at, free_port, local, tcp},
+    process,
+    server::merge,
+    wait::SOON,
+};
 use serde_json::{Value, json};
 
 /// A server with metrics and an RPC port, a client for its page, and its RPC address.
 fn with_rpc(settings: Value) -> (Server, Client, std::net::SocketAddr) {
     let port = free_port();
-    let mut all = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}});
+    let mut all = json!({"rpc": {"listen": tcp(port)}});
     merge(&mut all, settings);
     let (server, page) = serve(all);
-    (server, page, ([127, 0, 0, 1], port).into())
+    (server, page, local(port))
 }
 
 #[test]
@@ -154,11 +160,11 @@ fn php_counts_while_it_answers_requests() {
         room,
         json!({
             "server": {"command": ["php", path]},
-            "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
-            "metrics": {"address": format!("127.0.0.1:{metrics}")},
+            "rpc": {"listen": tcp(rpc)},
+            "metrics": {"address": at(metrics)},
         }),
     );
-    let page = Client::tcp(([127, 0, 0, 1], metrics).into());
+    let page = Client::tcp(local(metrics));
     for _ in 0..10 {
         assert_eq!(server.client().get("/a").text(), "fine");
     }
@@ -188,8 +194,8 @@ fn php_counts_while_it_answers_requests() {
 #[test]
 fn without_a_section_there_is_no_service() {
     let port = free_port();
-    let _server = Server::http(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}}));
-    let mut rpc = Rpc::tcp(([127, 0, 0, 1], port).into());
+    let _server = Server::http(json!({"rpc": {"listen": tcp(port)}}));
+    let mut rpc = Rpc::tcp(local(port));
     let answer = rpc.call("metrics.Add", &json!({"name": "x", "value": 1}));
     assert_eq!(answer.error().unwrap(), "rpc: can't find service metrics.Add");
 }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::Request;
 use nix::sys::signal::Signal;
-use rr_tests::room::free_port;
+use rr_tests::port::{free_port, tcp};
 use rr_tests::wait::SOON;
 use rr_tests::{Room, Server, bin, eventually, process};
 use serde_json::{Value, json};
@@ -262,7 +262,7 @@ fn a_fresh_process_for_each_request_if_wanted() {
 fn sockets_as_relay() {
     let room = Room::new();
     let unix = format!("unix://{}", room.file("relay.sock").display());
-    for relay in [unix, format!("tcp://127.0.0.1:{}", free_port())] {
+    for relay in [unix, tcp(free_port())] {
         let room = Room::new();
         let autoload = bin::repository().join("php/autoload.php");
         let source = "echo 'printed'; return Rr\\Http\\Response::text(strrev($request->body));";

@@ -6,11 +6,10 @@ use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     load::Load,
     operator::{self, done, refused, seen, succeeded, text, told},
+    port::{at, free_port, local, tcp},
     process,
     reload::{Place, action},
-    room::free_port,
     rounds,
-    rpc_place::local,
     server::{http_config, php},
     wait::SOON,
 };
@@ -131,7 +130,7 @@ fn only_what_changed_gets_a_new_process() {
 #[test]
 fn plugins_come_and_go_with_their_sections() {
     let port = free_port();
-    let mut place = Place::new(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}}));
+    let mut place = Place::new(json!({"rpc": {"listen": tcp(port)}}));
     let http = place.server.plugin("rr-http");
     place.change(json!({"kv": {"memory": {"driver": "memory", "config": {}}}}));
     assert_eq!(action(&place.reload(), "kv"), "added");
@@ -203,9 +202,9 @@ fn another_address_is_served_and_the_old_one_closed() {
     let mut place = Place::new(json!({}));
     let old = place.server.address();
     let other = free_port();
-    place.change(json!({"http": {"address": format!("127.0.0.1:{other}")}}));
+    place.change(json!({"http": {"address": at(other)}}));
     assert_eq!(action(&place.reload(), "http"), "replaced");
-    let answered = rr_tests::Client::tcp(([127, 0, 0, 1], other).into()).get("/echo?body=new");
+    let answered = rr_tests::Client::tcp(local(other)).get("/echo?body=new");
     assert_eq!(answered.text(), "new");
     eventually(SOON, || std::net::TcpStream::connect(old).is_err());
 
@@ -235,7 +234,7 @@ fn what_cannot_be_done_changes_nothing() {
     let cases = [
         (json!({"http": {"address": taken.to_string()}}), vec![taken.to_string()]),
         (
-            json!({"http": {"address": format!("127.0.0.1:{free}"), "pool": {"command": php(Path::new("/nowhere.php"))}}}),
+            json!({"http": {"address": at(free), "pool": {"command": php(Path::new("/nowhere.php"))}}}),
             vec!["the plugin http cannot start".to_owned()],
         ),
         (

@@ -6,10 +6,9 @@ use rr_tests::{
     load::Load,
     metrics::sample,
     operator::done,
-    reload::{Place, action, at, closed, endpoint, error, tcp},
-    room::free_port,
+    port::{at, closed, free_port, local, tcp},
+    reload::{Place, action, endpoint, error},
     rounds,
-    rpc_place::local,
     server::{merge, php},
     wait::SOON,
 };

@@ -7,14 +7,13 @@ use rr_tests::{
     Room, Rpc, bin, eventually,
     load::Load,
     operator::{done, parsed, printed, rr, upgrade_self},
+    port::{closed, free_port, local, tcp},
     process,
-    reload::{Place, action, closed, endpoint, error, tcp},
-    room::free_port,
+    reload::{Place, action, endpoint, error},
     rounds,
-    rpc_place::local,
     wait::SOON,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
@@ -53,11 +52,8 @@ fn the_rpc_port_moves_and_no_call_fails() {
         kept.goes_on();
         let file = place.server.room().file(&format!("rpc-{round}.sock"));
         let port = free_port();
-        let (listen, gone): (Value, Box<dyn Fn() -> bool>) = match round % 2 {
-            0 => (
-                json!(format!("unix://{}", file.display())),
-                Box::new(move || !file.exists()),
-            ),
+        let (listen, gone): (String, Box<dyn Fn() -> bool>) = match round % 2 {
+            0 => (format!("unix://{}", file.display()), Box::new(move || !file.exists())),
             _ => (tcp(port), Box::new(move || closed(port))),
         };
         place.change(json!({"rpc": {"listen": listen}}));
@@ -69,7 +65,7 @@ fn the_rpc_port_moves_and_no_call_fails() {
         );
         clients_find_it(&place);
         let shown = stays.exchange("rpc.Config", flag::RAW, b"").text();
-        assert!(shown.contains(listen.as_str().unwrap()), "{shown}");
+        assert!(shown.contains(&listen), "{shown}");
         eventually(SOON, &old);
         old = gone;
         assert_eq!(

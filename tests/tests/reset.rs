@@ -5,9 +5,8 @@ use rr_tests::{
     Rpc, Server, eventually,
     load::Load,
     operator::{printed, rr},
+    port::{free_port, local, tcp},
     process,
-    room::free_port,
-    rpc_place::local,
     wait::SOON,
 };
 use serde_json::{Value, json};
@@ -29,7 +28,7 @@ fn workers(rpc: &mut Rpc) -> Vec<Value> {
 fn a_reset_under_load_fails_no_request_and_keeps_the_capacity() {
     let port = free_port();
     let server = Server::http(json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "rpc": {"listen": tcp(port)},
         "http": {"pool": {"num_workers": WORKERS, "reset_share": 25}},
     }));
     let before = server.workers();

@@ -4,8 +4,9 @@
 use nix::unistd::geteuid;
 use rr_common::frame::flag;
 use rr_tests::{
-    Room, Rpc, Server, bin, process,
-    room::free_port,
+    Room, Rpc, Server, bin,
+    port::{at, free_port, local, tcp},
+    process,
     rpc_place::{Place, config, start},
     wait::SOON,
 };
@@ -42,7 +43,7 @@ fn the_version_is_asked_as_the_public_package_asks() {
     assert_eq!(&version[1..], rr_common::COMPATIBLE_VERSION.as_bytes());
 
     let raw: Value = serde_json::from_slice(&rpc.exchange("rpc.Config", flag::RAW, b"").body).unwrap();
-    assert_eq!(raw["rpc"]["listen"], json!(format!("tcp://127.0.0.1:{}", place.port)));
+    assert_eq!(raw["rpc"]["listen"], json!(tcp(place.port)));
     let text = rpc.call("rpc.Config", &json!(true)).json();
     assert!(text.as_str().unwrap().starts_with("ey"), "base64 of an object: {text}");
     assert!(place.server.stop().success());
@@ -274,7 +275,7 @@ fn a_plugin_that_was_given_up_is_an_error_at_once() {
     }));
     let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
     server.wait_log("it is given up");
-    let mut rpc = Rpc::tcp(rr_tests::rpc_place::local(port));
+    let mut rpc = Rpc::tcp(local(port));
     let told = rpc.call("kv.Echo", &json!(1)).error();
     assert_eq!(
         told.as_deref(),
@@ -290,15 +291,15 @@ fn a_plugin_alone_serves_its_own_methods() {
     let (port, http) = (free_port(), free_port());
     let config = json!({
         "version": "3",
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
-        "http": {"address": format!("127.0.0.1:{http}")},
+        "rpc": {"listen": tcp(port)},
+        "http": {"address": at(http)},
     });
     let file = room.write(".rr.yaml", config.to_string());
     let mut command = Command::new(bin::binary("rr-test-plugin"));
     command.arg("--config").arg(&file);
     let alone = Server::run(room, port, command);
     rr_tests::eventually(SOON, || std::net::TcpStream::connect(("127.0.0.1", http)).is_ok());
-    let mut rpc = Rpc::tcp(rr_tests::rpc_place::local(port));
+    let mut rpc = Rpc::tcp(local(port));
     assert_eq!(
         rpc.call("rpc.Version", &json!(true)).json(),
         json!(rr_common::COMPATIBLE_VERSION)

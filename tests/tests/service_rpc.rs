@@ -2,7 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use rr_common::frame::flag;
-use rr_tests::{Room, Rpc, Server, bin, eventually, process, room::free_port, wait::SOON};
+use rr_tests::{
+    Room, Rpc, Server, bin, eventually,
+    port::{free_port, local, tcp},
+    process,
+    wait::SOON,
+};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -17,14 +22,14 @@ fn start(services: Value) -> Place {
     let port = free_port();
     let config = json!({
         "version": "3",
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "rpc": {"listen": tcp(port)},
         "service": services,
         "logs": {"mode": "production", "level": "debug"},
     });
     let server = Server::launch(Room::new(), port, &config.to_string(), &[]);
     server.wait_started();
     Place {
-        rpc: Rpc::tcp(([127, 0, 0, 1], port).into()),
+        rpc: Rpc::tcp(local(port)),
         server,
         port,
     }
@@ -182,9 +187,9 @@ fn operators_see_and_restart_them() {
 #[test]
 fn without_the_section_there_is_no_such_service() {
     let port = free_port();
-    let settings = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}});
+    let settings = json!({"rpc": {"listen": tcp(port)}});
     let server = rr_tests::standin::start(json!({}), settings);
-    let mut rpc = Rpc::tcp(([127, 0, 0, 1], port).into());
+    let mut rpc = Rpc::tcp(local(port));
     let answer = rpc.call("service.List", &json!({}));
     assert_eq!(answer.error().unwrap(), "rpc: can't find service service.List");
     drop(server);
@@ -210,7 +215,7 @@ fn the_php_library_steers_them() {
     "#;
     let autoload = bin::repository().join("php/autoload.php");
     let code = format!("require '{}'; {script}", autoload.display());
-    let address = format!("tcp://127.0.0.1:{}", place.port);
+    let address = tcp(place.port);
     let output = Command::new("php").args(["-r", &code, &address]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let expected = "[[\"a\"],true,true,true]\n[]\nthe service with a name doesn't exist";

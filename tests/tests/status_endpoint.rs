@@ -3,7 +3,12 @@
 
 use nix::sys::signal::Signal;
 use rr_common::frame::flag;
-use rr_tests::{Client, Reply, Room, Rpc, Server, bin, eventually, process, room::free_port, standin, wait::SOON};
+use rr_tests::{
+    Client, Reply, Room, Rpc, Server, bin, eventually,
+    port::{at, free_port, local, tcp},
+    process, standin,
+    wait::SOON,
+};
 use serde_json::{Value, json};
 use std::{net::Ipv4Addr, thread};
 
@@ -19,12 +24,9 @@ fn failing(plugin: &str, code: u16) -> Value {
 /// A status section on a free port, and a client for it.
 fn section(more: Value) -> (Value, Client) {
     let port = free_port();
-    let mut status = json!({"address": format!("127.0.0.1:{port}")});
+    let mut status = json!({"address": at(port)});
     rr_tests::server::merge(&mut status, more);
-    (
-        json!({"status": status}),
-        Client::tcp((Ipv4Addr::LOCALHOST, port).into()),
-    )
+    (json!({"status": status}), Client::tcp(local(port)))
 }
 
 fn assert_is(reply: &Reply, status: u16, entries: &[Value]) {
@@ -185,12 +187,12 @@ fn pipelines_are_told_by_the_jobs_plugin() {
 fn php_can_ask_too() {
     let port = free_port();
     let (mut settings, _) = section(json!({}));
-    settings["rpc"] = json!({"listen": format!("tcp://127.0.0.1:{port}")});
+    settings["rpc"] = json!({"listen": tcp(port)});
     let room = Room::new();
     let variables = json!({"TEST_UNHEALTHY": room.file("reason")});
     let server = standin::launch(room, variables, settings);
     server.wait_started();
-    let mut rpc = Rpc::tcp(([127, 0, 0, 1], port).into());
+    let mut rpc = Rpc::tcp(local(port));
     for method in ["status.Status", "status.Ready"] {
         assert_eq!(
             rpc.call(method, &json!({"plugin": "http"})).json(),
@@ -222,7 +224,7 @@ fn a_taken_port_is_told_with_its_key() {
 #[test]
 fn two_keys_cannot_have_one_address() {
     let port = free_port();
-    let address = format!("127.0.0.1:{port}");
+    let address = at(port);
     let settings = json!({"http": {"address": address}, "status": {"address": address}});
     let server = standin::launch(Room::new(), json!({}), settings);
     assert_eq!(server.wait_exit(SOON).code(), Some(1));

@@ -4,9 +4,8 @@
 use rr_tests::{
     Room, Server, bin, eventually,
     operator::{command, rr_in, text},
-    process,
-    room::free_port,
-    standin,
+    port::free_port,
+    process, standin,
     wait::SOON,
 };
 use serde_json::json;

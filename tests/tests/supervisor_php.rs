@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use nix::sys::signal::Signal;
-use rr_tests::{Room, Server, eventually, process, room::free_port, server::http_config, wait::SOON};
+use rr_tests::{Room, Server, eventually, port::free_port, process, server::http_config, wait::SOON};
 use serde_json::{Value, json};
 
 fn none_alive(pids: &[u32]) -> bool {

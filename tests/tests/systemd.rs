@@ -10,8 +10,8 @@ use rr_tests::{
     Room, Server, bin, eventually,
     load::Load,
     operator::seen,
+    port::{at, free_port, tcp},
     process,
-    room::free_port,
     server::http_config,
     standin,
     systemd::Manager,
@@ -281,7 +281,7 @@ fn a_unix_socket_outlives_a_restart_and_one_that_nobody_wants_is_closed() {
     systemd.drain();
 
     // The next configuration has no Unix socket any more.
-    let third = systemd.start(Room::new(), port, &config(&format!("127.0.0.1:{port}")), &stores);
+    let third = systemd.start(Room::new(), port, &config(&at(port)), &stores);
     systemd.wait_for("FDSTOREREMOVE=1");
     systemd.wait_for("READY=1");
     third.wait_log("no address of its configuration means");
@@ -304,7 +304,7 @@ fn an_attached_plugin_outlives_its_supervisor_and_is_stopped_by_the_next() {
     let place = Room::new();
     let control = place.file("control");
     let settings = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())},
+        "rpc": {"listen": tcp(free_port())},
         "endure": {"grace_period": "10s"},
         "supervisor": {
             "adopt_timeout": "20s",

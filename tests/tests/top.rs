@@ -4,8 +4,8 @@
 use rr_tests::{
     Room, Server, bin, eventually,
     operator::{rr, text},
+    port::{free_port, tcp},
     process,
-    room::free_port,
     wait::{SOON, holds_within},
 };
 use serde_json::json;
@@ -119,7 +119,7 @@ fn top_shows_the_server_resets_a_plugin_and_leaves_the_terminal_as_it_was() {
 #[test]
 fn top_waits_for_a_server_that_is_gone() {
     let port = free_port();
-    let settings = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}});
+    let settings = json!({"rpc": {"listen": tcp(port)}});
     let server = Server::http(settings);
     let mut top = Top::start(&server);
     top.shows("pool http of http");

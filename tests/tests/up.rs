@@ -11,8 +11,8 @@ use rr_tests::wait::{SOON, holds_within};
 use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     operator::{command, text},
+    port::{free_port, local, tcp},
     process,
-    room::free_port,
 };
 use serde_json::{Value, json};
 use std::fs::File;
@@ -83,7 +83,7 @@ impl Terminal {
     }
 
     fn client(&self) -> rr_tests::Client {
-        rr_tests::Client::tcp(([127, 0, 0, 1], self.port).into())
+        rr_tests::Client::tcp(local(self.port))
     }
 
     /// Waits until a worker has a request.
@@ -202,13 +202,13 @@ fn up(room: Room, port: u16, settings: Value) -> Server {
 fn everyone_speaks_under_a_name() {
     let rpc = free_port();
     let mut settings = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "rpc": {"listen": tcp(rpc)},
         "service": {"ticker": {"command": ["sh", "-c", "echo from the service; exec sleep 1000"]}},
     });
     merge(&mut settings, json!({"logs": {"level": ""}}));
     let server = up(Room::new(), free_port(), settings);
     server.wait_log(" ticker     | INFO  from the service\n");
-    let mut client = Rpc::tcp(([127, 0, 0, 1], rpc).into());
+    let mut client = Rpc::tcp(local(rpc));
     client.call("app.Error", &json!("payment refused\nby the bank"));
     server.wait_log(" app        | ERROR payment refused\n         app        |       by the bank\n");
     let reply = server

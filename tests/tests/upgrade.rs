@@ -6,10 +6,8 @@ use rr_tests::{
     Client, Room, Rpc, Server, bin, eventually,
     load::Load,
     operator::{self, done, refused, rr, text, told, upgrade},
-    process,
-    room::free_port,
-    rounds,
-    rpc_place::local,
+    port::{at, free_port, local, tcp},
+    process, rounds,
     server::{http_config, merge, php},
     wait::SOON,
 };
@@ -118,9 +116,9 @@ fn while_the_next_process_boots_the_plugin_is_shown_as_upgrading() {
     let (rpc, status, metrics) = (free_port(), free_port(), free_port());
     let mut settings = json!({
         "server": {"command": php(&script)},
-        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
-        "status": {"address": format!("127.0.0.1:{status}")},
-        "metrics": {"address": format!("127.0.0.1:{metrics}")},
+        "rpc": {"listen": tcp(rpc)},
+        "status": {"address": at(status)},
+        "metrics": {"address": at(metrics)},
     });
     let port = free_port();
     let server = Server::launch(room, port, &http_config(port, settings.clone()).to_string(), &[]);

@@ -7,10 +7,8 @@ use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     load::Load,
     operator::{self, done, refused, renewals, rr, upgrade_self},
-    process,
-    room::free_port,
-    rounds,
-    rpc_place::local,
+    port::{at, free_port, local, tcp},
+    process, rounds,
     server::http_config,
     wait::SOON,
 };
@@ -29,9 +27,9 @@ use std::{
 fn start() -> (Server, u16) {
     let rpc = free_port();
     let settings = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "rpc": {"listen": tcp(rpc)},
         "kv": {"memory": {"driver": "memory", "config": {}}},
-        "metrics": {"address": format!("127.0.0.1:{}", free_port())},
+        "metrics": {"address": at(free_port())},
         "service": {},
         "supervisor": {"adopt_timeout": "20s"},
     });
@@ -212,10 +210,7 @@ fn the_configuration_in_force_stays_in_force() {
     // Another file, one that is wrong, one with an address that is taken, and none at all.
     let taken = free_port();
     let _taken = std::net::TcpListener::bind(local(taken)).unwrap();
-    let elsewhere = text.replace(
-        &format!("127.0.0.1:{}", server.address().port()),
-        &local(taken).to_string(),
-    );
+    let elsewhere = text.replace(&at(server.address().port()), &local(taken).to_string());
     for other in [&*of_three, "version: '3'\nhttp: 5\n", &*elsewhere, ""] {
         server.room().write(".rr.yaml", other);
         let before = renewals(&mut rpc);
@@ -251,7 +246,7 @@ fn a_directory_that_is_gone_ends_nothing() {
         let mut config = http_config(
             port,
             json!({
-                "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+                "rpc": {"listen": tcp(rpc)},
                 "supervisor": {"adopt_timeout": "20s"},
             }),
         );

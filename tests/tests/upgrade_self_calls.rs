@@ -7,10 +7,9 @@ use rr_common::{frame::flag, rpc::wire};
 use rr_tests::{
     Rpc, Server, eventually,
     operator::{self, renewals, upgrade_self},
-    process,
-    room::free_port,
-    rounds,
-    rpc_place::{self, Place, local},
+    port::{free_port, local, tcp},
+    process, rounds,
+    rpc_place::{self, Place},
     server::merge,
     standin,
     wait::SOON,
@@ -203,7 +202,7 @@ fn what_only_the_old_program_can_answer_is_waited_for() {
     // A reset that waits for a request, answered by ours; it takes seconds, and the upgrade waits for it.
     let port = free_port();
     let server = Server::http(json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "rpc": {"listen": tcp(port)},
         "supervisor": {"adopt_timeout": "20s"},
     }));
     let slow = thread::spawn({
@@ -236,7 +235,7 @@ fn a_call_over_the_contract_that_never_ends_keeps_the_program_as_it_is() {
     let server = standin::start(
         json!({}),
         json!({
-            "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+            "rpc": {"listen": tcp(rpc)},
             "supervisor": {"adopt_timeout": "20s", "plugins": {"mine": {
                 "command": [rr_tests::bin::binary("rr-test-custom")], "rpc_prefixes": ["mine"],
             }}},

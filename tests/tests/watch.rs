@@ -7,9 +7,9 @@ use rr_tests::wait::SOON;
 use rr_tests::{
     Room, Server, eventually,
     operator::{command, refused, upgrade_self},
+    port::free_port,
     process,
     project::save,
-    room::free_port,
     rounds,
 };
 use serde_json::{Value, json};

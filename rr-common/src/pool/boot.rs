@@ -3,8 +3,9 @@
 
 use super::{
     deaths::{Cause, Gone},
+    dispatch::Next,
     queue::Request,
-    state::{Core, Effect, Id, Member, Next, Reason, Slot, Stage, Why},
+    state::{Core, Effect, Id, Member, Reason, Slot, Stage, Why},
 };
 use std::{
     collections::VecDeque,

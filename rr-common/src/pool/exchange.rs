@@ -1,8 +1,9 @@
 //! What a worker's reader reports: answers, streams, the wish to leave, the end.
 
 use super::{
+    dispatch::Next,
     queue::Request,
-    state::{Core, Id, Member, Next, Stage, Why},
+    state::{Core, Id, Member, Stage, Why},
 };
 use std::time::{Duration, Instant};
 

@@ -3,10 +3,11 @@
 use super::{
     Describe,
     deaths::{Cause, WorkerDeath},
+    dispatch::Next,
     exchange::Fate,
     reader::Reader,
     shared::{Hand, Shared, Worker},
-    state::{Id, Next, Why},
+    state::{Id, Why},
 };
 use crate::{
     oom,

@@ -183,13 +183,6 @@ impl<W: Member, J: Request> Core<W, J> {
         }
     }
 
-    /// An idle worker leaves.
-    pub(super) fn dismiss(&mut self, index: usize) {
-        let worker = self.worker(index);
-        self.depart(index);
-        self.effects.extend(worker.map(Effect::Stop));
-    }
-
     /// Workers to start: those that are missing at once, replacements of marked ones a few at a time, one at a time
     /// while they fail.
     fn boots(&mut self, now: Instant) -> Vec<Id> {

@@ -5,9 +5,10 @@
 
 use super::{
     Answer, ExecError,
+    dispatch::Next,
     exchange::Fate,
     shared::{Hand, Job, Shared},
-    state::{Next, Why},
+    state::Why,
 };
 use crate::{
     frame::{Frame, STOP_CONTEXT, flag, stream},

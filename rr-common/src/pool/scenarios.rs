@@ -254,7 +254,7 @@ fn new_code_is_served_by_new_workers_only() {
         world.booting.retain(|other| *other != id);
         assert!(matches!(
             world.core.ready(id, super::model::Hand(id), world.now),
-            super::state::Next::Leave
+            super::dispatch::Next::Leave
         ));
         world.core.exited(id);
     }

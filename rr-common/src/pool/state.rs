@@ -1,16 +1,17 @@
-//! Who serves which request: the pool's decisions as plain data, without process, clock or lock.
+//! The pool's decisions as plain data, without process, clock or lock: what is known of each worker and of the pool.
 //!
 //! A worker has a slot from the moment it is wanted until its process is gone: `Booting`, `Serving`, `Leaving`. A
 //! serving worker is idle (on a stack, the last used on top) or busy. A worker that reached a limit is *marked*: it
-//! serves on until the worker that replaces it is ready. A worker that is on its *last* request leaves after it.
+//! serves on until the worker that replaces it is ready. A worker that is on its *last* request leaves after it
+//! ([`super::leave`]).
 //!
-//! Events come from three sides: requests (here), the worker's reader ([`super::exchange`]) and the attendant of its
+//! Events come from three sides: requests ([`super::dispatch`]), the worker's reader ([`super::exchange`]) and the attendant of its
 //! process ([`super::boot`]). What has to be done about them is returned, or gathered in `effects` where it is rare. How
 //! many workers there should be is decided in [`super::plan`], who gets a frame ahead of time in [`super::ahead`].
 
 use super::{
     ahead::SHORT,
-    queue::{Queue, Request, Ticket},
+    queue::{Queue, Request},
     rules::Rules,
 };
 use slab::Slab;
@@ -72,35 +73,6 @@ pub(super) enum Effect<W, J: Request> {
     Marked(W, Reason),
     /// Log that a request ran too long; its worker is killed by another effect.
     Overdue(W),
-}
-
-/// A refused request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    Full,
-    Stopped,
-}
-
-/// An accepted request.
-#[derive(Debug)]
-pub(super) enum Submitted<W> {
-    /// Write its frame to this worker now.
-    Run(W),
-    /// Somebody else will.
-    Wait(Ticket),
-}
-
-/// What a worker that finished something does next.
-#[derive(Debug)]
-pub(super) enum Next<F> {
-    /// Nothing, or what stands in its pipe already.
-    Rest,
-    /// This request.
-    Run(F),
-    /// It stops.
-    Leave,
-    /// It is killed: nobody knows what became of the frame behind its stream.
-    Kill,
 }
 
 #[derive(Debug)]
@@ -216,40 +188,6 @@ impl<W: Member, J: Request> Core<W, J> {
         }
     }
 
-    /// Takes a request in.
-    pub(super) fn submit(&mut self, job: J, now: Instant) -> Result<Submitted<W>, Refused> {
-        if self.closing {
-            return Err(Refused::Stopped);
-        }
-        if self
-            .rules
-            .max_queue
-            .is_some_and(|most| self.queue.len() + self.running >= most)
-        {
-            return Err(Refused::Full);
-        }
-        let free = self.idle.pop().or_else(|| self.second_place(now));
-        if let Some(index) = free
-            && let Some(worker) = self.worker(index)
-        {
-            self.begin(index, job, now);
-            return Ok(Submitted::Run(worker));
-        }
-        let ticket = self.queue.push(job);
-        self.remind(now + self.rules.allocate_timeout);
-        if self.rules.debug || self.is_broken() {
-            self.wake = true;
-        } else if let Some(scale) = &self.rules.scale {
-            self.remind(now + scale.after);
-        }
-        Ok(Submitted::Wait(ticket))
-    }
-
-    /// A waiting request leaves. Nothing happens if it is running.
-    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<J> {
-        self.queue.leave(ticket)
-    }
-
     /// The slot, if it is still the same worker's.
     pub(super) fn slot(&mut self, id: Id) -> Option<&mut Slot<W, J>> {
         self.slots.get_mut(id.slot).filter(|slot| slot.serial == id.serial)
@@ -265,139 +203,5 @@ impl<W: Member, J: Request> Core<W, J> {
             self.alarm = Some(at);
             self.wake = true;
         }
-    }
-
-    /// Puts a request into a worker's pipe.
-    pub(super) fn begin(&mut self, index: usize, job: J, now: Instant) {
-        let slot = &mut self.slots[index];
-        if slot.jobs.is_empty() {
-            slot.since = now;
-        }
-        slot.jobs.push_back(job);
-        slot.served += 1;
-        self.running += 1;
-        if slot.limit.is_some_and(|limit| slot.served >= limit) {
-            self.mark(index, Reason::Jobs);
-        }
-        if let Some(ttl) = self.rules.exec_ttl {
-            self.remind(now + ttl);
-        }
-    }
-
-    /// A worker has finished something.
-    pub(super) fn free(&mut self, index: usize, now: Instant) -> Next<J::Frame> {
-        let slot = &mut self.slots[index];
-        slot.since = now;
-        let busy = slot.busy();
-        if !busy && (self.overdrawn(index) || self.rules.debug && self.slots[index].served > 0) {
-            self.let_go(index);
-        }
-        let closed = self.closing && self.queue.len() == 0;
-        if !busy && (self.slots[index].last || closed) {
-            self.depart(index);
-            return Next::Leave;
-        }
-        if busy && !self.takes_second(index) {
-            return Next::Rest;
-        }
-        match self.queue.pop() {
-            Some(job) => {
-                let frame = job.frame();
-                self.begin(index, job, now);
-                Next::Run(frame)
-            }
-            None => {
-                if !busy {
-                    self.idle.push(index);
-                    if self.extra > 0
-                        && let Some(scale) = &self.rules.scale
-                    {
-                        self.remind(now + scale.idle);
-                    }
-                }
-                Next::Rest
-            }
-        }
-    }
-
-    /// Marks a worker: it is to be replaced, and serves on until then.
-    pub(super) fn mark(&mut self, index: usize, reason: Reason) {
-        let slot = &mut self.slots[index];
-        if slot.mark.is_none() && slot.stays() {
-            slot.mark = Some(reason);
-            self.wake = true;
-            if let Some(worker) = slot.worker.clone() {
-                self.effects.push(Effect::Marked(worker, reason));
-            }
-        }
-    }
-
-    /// The worker leaves as soon as it is free; it no longer counts as serving.
-    pub(super) fn let_go(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        if slot.stays() {
-            slot.last = true;
-            self.serving -= 1;
-            self.wake = true;
-        }
-    }
-
-    /// The worker takes no more requests.
-    pub(super) fn depart(&mut self, index: usize) {
-        self.let_go(index);
-        let slot = &mut self.slots[index];
-        if slot.stage == Stage::Booting {
-            self.booting -= 1;
-        }
-        slot.stage = Stage::Leaving;
-        slot.last = true;
-        self.wake = true;
-        self.idle.retain(|&idle| idle != index);
-    }
-
-    /// Kills a worker whose request ran too long.
-    pub(super) fn kill(&mut self, index: usize, why: Why, now: Instant) {
-        let slot = &mut self.slots[index];
-        slot.killed = Some(why.clone());
-        slot.last_frame = slot.jobs.front().map(J::frame);
-        let worker = slot.worker.clone();
-        let jobs = std::mem::take(&mut slot.jobs);
-        let streaming = slot.streaming;
-        self.running -= jobs.len();
-        self.depart(index);
-        for (place, mut job) in jobs.into_iter().enumerate() {
-            if (place > 0 || streaming) && why == Why::ExecTtl && job.again() {
-                self.place_again(job, now);
-            } else {
-                self.effects.push(Effect::Fail(job, why.clone()));
-            }
-        }
-        self.effects.extend(worker.map(Effect::Kill));
-    }
-
-    /// Finds another worker for a request, before all that wait.
-    pub(super) fn place_again(&mut self, job: J, now: Instant) {
-        if job.cancelled() {
-            return;
-        }
-        match self.idle.pop().and_then(|index| Some((index, self.worker(index)?))) {
-            Some((index, worker)) => {
-                self.effects.push(Effect::Send(worker, job.frame()));
-                self.begin(index, job, now);
-            }
-            None => {
-                self.remind(job.since() + self.rules.allocate_timeout);
-                self.queue.push_again(job);
-                self.wake |= self.rules.debug;
-            }
-        }
-    }
-
-    /// The worker went far beyond its limit of requests because its replacement does not start. One that should serve
-    /// a single request never serves a second.
-    fn overdrawn(&self, index: usize) -> bool {
-        let slot = &self.slots[index];
-        slot.limit.is_some_and(|limit| limit == 1 && slot.served >= 1)
-            || self.serving > 1 && slot.limit.is_some_and(|limit| slot.served >= limit.saturating_mul(2))
     }
 }

@@ -5,23 +5,18 @@
 //! channel writes cost one comparison: `tracing` remembers by call site that nobody wants them.
 
 use super::channel::{Channel, LogError, Mode, Table};
-use super::encode::Encoder;
 use super::send::Sender;
-use super::trace::Place;
-use super::{Level, up, wire};
+use super::{Level, up};
 use crate::config::section::Logs;
-use std::cell::Cell;
-use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+pub use super::line::Line;
 pub use super::outputs::Outputs;
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Buffers beyond this size are not kept for the next line.
-const KEPT: usize = 16 * 1024;
 /// A complaint of PHP that is repeated within this time is told once, where people read.
 const MOMENT: Duration = Duration::from_millis(500);
 /// How long the end of the process waits for the last lines.
@@ -110,7 +105,7 @@ pub fn line(logger: &str, level: Level, message: &str) -> Option<Line<'static>> 
     Some(line)
 }
 
-/// As [`line`], for a text that somebody else wrote: it stays one line under its own time and level. JSON escapes what is in
+/// As [`line()`], for a text that somebody else wrote: it stays one line under its own time and level. JSON escapes what is in
 /// it anyway; elsewhere further lines of the text are indented, and control characters are shown as escapes. What is JSON
 /// stays JSON by that, also in `raw` mode.
 pub fn foreign_line(logger: &str, level: Level, message: &str) -> Option<Line<'static>> {
@@ -165,6 +160,10 @@ impl Logger {
         &self.process
     }
 
+    pub(super) fn sender(&self) -> &Arc<Sender> {
+        &self.sender
+    }
+
     /// The lowest level that any channel writes.
     pub(super) fn lowest(&self) -> Option<Level> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).lowest()
@@ -180,19 +179,7 @@ impl Logger {
     /// A line up to where its message begins.
     pub(super) fn begin(&self, logger: &str, level: Level) -> Option<Line<'_>> {
         let channel = self.wanted(logger, level)?;
-        Some(self.begin_on(channel, logger, level))
-    }
-
-    fn begin_on(&self, channel: Arc<Channel>, logger: &str, level: Level) -> Line<'_> {
-        let mut buffer = SPARE.take();
-        wire::begin(&mut buffer, logger);
-        let mut encoder = Encoder::new(buffer, channel.style, &self.process);
-        encoder.head(level, SystemTime::now(), logger);
-        Line {
-            logger: self,
-            channel,
-            encoder,
-        }
+        Some(Line::begin(self, channel, logger, level))
     }
 
     fn is_for_people(&self, logger: &str) -> bool {
@@ -234,119 +221,16 @@ impl Logger {
         }
         line.send();
     }
-}
 
-thread_local! {
-    /// The buffer of the last line. A line that begins inside another one finds it empty and gets a new one.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// A line that is being written; nothing happens without [`Line::send`].
-#[derive(Debug)]
-#[must_use = "a line is written by send()"]
-pub struct Line<'a> {
-    logger: &'a Logger,
-    channel: Arc<Channel>,
-    pub(super) encoder: Encoder<'a>,
-}
-
-impl Line<'_> {
-    /// A text.
-    pub fn str(&mut self, key: &str, value: &str) -> &mut Self {
-        self.bytes(key, value.as_bytes())
-    }
-
-    /// A text that may be no UTF-8; what is none is replaced.
-    pub fn bytes(&mut self, key: &str, value: &[u8]) -> &mut Self {
-        self.encoder.str(key, value);
-        self
-    }
-
-    /// A text made by a formatter, such as an error's.
-    pub fn display(&mut self, key: &str, value: impl Display) -> &mut Self {
-        self.encoder.display(key, value);
-        self
-    }
-
-    /// A number.
-    pub fn int(&mut self, key: &str, value: i64) -> &mut Self {
-        self.encoder.int(key, value);
-        self
-    }
-
-    /// A number.
-    pub fn uint(&mut self, key: &str, value: u64) -> &mut Self {
-        self.encoder.int(key, value);
-        self
-    }
-
-    /// A number with a fraction.
-    pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
-        self.encoder.float(key, value);
-        self
-    }
-
-    /// True or false.
-    pub fn bool(&mut self, key: &str, value: bool) -> &mut Self {
-        self.encoder.bool(key, value);
-        self
-    }
-
-    /// A moment, in the form of the mode: nanoseconds in `production`, text in `development`.
-    pub fn time(&mut self, key: &str, value: SystemTime) -> &mut Self {
-        self.encoder.time(key, value);
-        self
-    }
-
-    /// The place in a trace, for lines about a traced request.
-    pub fn place(&mut self, place: Option<Place>) -> &mut Self {
-        if let Some(place) = place {
-            self.display("trace_id", place.trace).display("span_id", place.span);
-        }
-        self
-    }
-
-    /// Writes the line.
-    pub fn send(self) {
-        self.deliver(Sender::send);
-    }
-
-    /// Writes the line within a moment, together with others: for lines that come with every request. One that a `kill -9` of
-    /// this process overtakes is lost.
-    pub fn send_soon(self) {
-        self.deliver(Sender::send_soon);
-    }
-
-    fn deliver(self, send: fn(&Arc<Sender>, &[u8], &str)) {
-        let logger = self.logger;
-        self.hand_over(send);
-        match logger.sender.take_dropped() {
-            0 => {}
-            count => logger.tell_dropped(count),
-        }
-    }
-
-    fn hand_over(self, send: fn(&Arc<Sender>, &[u8], &str)) {
-        let ending = &self.channel.line_ending;
-        let mut buffer = self.encoder.end(ending);
-        send(&self.logger.sender, &buffer, ending);
-        buffer.clear();
-        if buffer.capacity() <= KEPT {
-            SPARE.set(buffer);
-        }
-    }
-}
-
-impl Logger {
     /// The count goes into the log whatever its level: a gap must be seen.
-    fn tell_dropped(&self, count: u64) {
+    pub(super) fn tell_dropped(&self, count: u64) {
         let channel = Arc::clone(
             self.table
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
                 .channel(&self.process),
         );
-        let mut line = self.begin_on(channel, &self.process, Level::Warn);
+        let mut line = Line::begin(self, channel, &self.process, Level::Warn);
         line.encoder
             .message(b"log lines were dropped: the outputs did not keep up");
         line.encoder.int("dropped", count);

@@ -4,7 +4,9 @@ use super::*;
 use crate::config::section::LogChannel;
 use crate::telemetry::request::{Access, Request};
 use crate::telemetry::subscriber::Subscriber;
+use crate::telemetry::wire;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use std::fmt::Display;
 use std::os::fd::AsRawFd;
 use std::time::UNIX_EPOCH;
 

@@ -1,31 +1,32 @@
 //! `driver: memcached`: one or several servers, each with its share of the keys.
 //!
 //! - [`protocol`]: commands and answers as bytes
-//! - `server`: one server's connections
+//! - `server`: one server's connections; `exchange`: what it is asked, in one go
 //! - `placement`: which server has a key
+//! - `versions`: one value and its version
 //!
 //! The commands are those that every Memcached knows, except for `incr`: its numbers are decimal text of 64 bits with a
 //! sign, as in every other driver, and Memcached's own are not. So it reads the number with its version and writes the sum if
 //! the version is still the same, with the meta commands (Memcached 1.6), which let a key keep its end.
 
+mod exchange;
 mod placement;
 pub mod protocol;
 mod server;
+mod versions;
 
 use super::{Driver, DriverError, Item, Outcome, Texts, sum};
 use crate::{expiry::Expiry, reply::Reply};
+use exchange::{batches, one_line, read};
 use futures_util::future::try_join_all;
 use placement::Placement;
-use protocol::{Piece, flag, get, is_key, moment, store};
+use protocol::{get, is_key, moment, store};
 use rr_common::{config::section::MemcachedStorage, plugin::StartError};
 use server::{Broken, Server};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
 const PORT: u16 = 11211;
-/// Commands sent in one go, and about how many bytes of them.
-const ABREAST: usize = 64;
-const BATCH: usize = 256 << 10;
 /// How often a number may change under our hands: each time somebody else has got on.
 const TRIES: usize = 1000;
 
@@ -35,13 +36,6 @@ pub struct Memcached {
     servers: Vec<Arc<Server>>,
     placement: Placement,
     runtime: Handle,
-}
-
-/// A value with what it takes to replace it.
-struct Versioned {
-    data: Vec<u8>,
-    cas: u64,
-    flags: String,
 }
 
 impl Memcached {
@@ -112,68 +106,6 @@ impl Memcached {
             found.append(reply);
         }
         Ok(())
-    }
-
-    /// Adds an item, or replaces a version of it; says whether.
-    async fn store_one(&self, item: &Item<'_>, cas: Option<u64>) -> Outcome<bool> {
-        let command = if cas.is_some() { "cas" } else { "add" };
-        let mut out = Vec::new();
-        store(&mut out, command, item, cas, Expiry::now());
-        let line = one_line(self.server(item.key)?, &out).await?;
-        match line.as_str() {
-            "STORED" => Ok(true),
-            "NOT_STORED" | "EXISTS" | "NOT_FOUND" => Ok(false),
-            other => Err(DriverError::Failed(format!("memcached: {other}"))),
-        }
-    }
-
-    /// A value with its version.
-    async fn versioned(&self, command: &[u8], key: &str) -> Outcome<Option<Versioned>> {
-        let mut found = None;
-        let take = |piece: Piece<'_>| match piece {
-            Piece::Value { data, cas, .. } => {
-                let (data, flags) = (data.to_vec(), String::new());
-                found = Some(Versioned { data, cas, flags });
-                Ok(false)
-            }
-            Piece::Meta { data, flags } => {
-                let cas = flag(flags, 'c').and_then(|cas| u64::try_from(cas).ok()).unwrap_or(0);
-                let (data, flags) = (data.to_vec(), flags.to_owned());
-                found = Some(Versioned { data, cas, flags });
-                Ok(true)
-            }
-            Piece::Line("END" | "EN") => Ok(true),
-            Piece::Line("ERROR") => Err("incr needs Memcached 1.6 or newer".into()),
-            other @ Piece::Line(_) => Err(unexpected(other)),
-        };
-        self.server(key)?.exchange(command, take).await?;
-        Ok(found)
-    }
-
-    /// Writes a sum in place of a number; false if that has changed meanwhile. The key keeps its end.
-    async fn replace(&self, key: &str, old: &Versioned, sum: i64, by: i64) -> Outcome<bool> {
-        let (cas, text) = (old.cas, sum.to_string());
-        let number = sum.wrapping_sub(by);
-        // Memcached's own arithmetic keeps the end to the second, but it knows no sign, and fills up with blanks what
-        // has become shorter.
-        let own = number >= 0 && sum >= 0 && text.len() >= old.data.len();
-        let command = if own {
-            let mode = if by >= 0 { 'I' } else { 'D' };
-            format!("ma {key} C{cas} D{} M{mode}\r\n", by.unsigned_abs())
-        } else {
-            let end = match flag(&old.flags, 't') {
-                Some(left @ 0..) => format!(" T{}", left.max(1)),
-                _ => String::new(),
-            };
-            let flags = flag(&old.flags, 'f').unwrap_or(0);
-            format!("ms {key} {} C{cas} F{flags}{end}\r\n{text}\r\n", text.len())
-        };
-        let line = one_line(self.server(key)?, command.as_bytes()).await?;
-        match line.split(' ').next() {
-            Some("HD") => Ok(true),
-            Some("EX" | "NF" | "NS") => Ok(false),
-            _ => Err(DriverError::Failed(format!("memcached: {line}"))),
-        }
     }
 }
 
@@ -288,65 +220,6 @@ impl Driver for Memcached {
     }
 }
 
-/// Reads one server's share.
-async fn read(server: &Server, share: Vec<&&str>, show: fn(&mut Reply, &str, &[u8])) -> Outcome<Reply> {
-    let mut reply = Reply::default();
-    for keys in share.chunks(ABREAST) {
-        let keys: Vec<&str> = keys.iter().map(|key| **key).collect();
-        let take = |piece: Piece<'_>| match piece {
-            Piece::Value { key, data, .. } if keys.contains(&key) => {
-                show(&mut reply, key, data);
-                Ok(false)
-            }
-            Piece::Line("END") => Ok(true),
-            other => Err(unexpected(other)),
-        };
-        server.exchange(&get("get", &keys), take).await?;
-    }
-    Ok(reply)
-}
-
-/// Sends the commands of one server's share, many in one go.
-async fn batches<T>(
-    server: &Server,
-    items: Vec<&T>,
-    write: &(impl Fn(&mut Vec<u8>, &T) + Send + Sync),
-    expected: &'static [&'static str],
-) -> Outcome<()> {
-    let mut items = items.into_iter().peekable();
-    while items.peek().is_some() {
-        let (mut out, mut waiting) = (Vec::new(), 0);
-        while waiting < ABREAST && out.len() < BATCH {
-            let Some(item) = items.next() else { break };
-            write(&mut out, item);
-            waiting += 1;
-        }
-        let take = |piece: Piece<'_>| match piece {
-            Piece::Line(line) if expected.contains(&line) => {
-                waiting -= 1;
-                Ok(waiting == 0)
-            }
-            other => Err(unexpected(other)),
-        };
-        server.exchange(&out, take).await?;
-    }
-    Ok(())
-}
-
-/// The one line of an answer.
-async fn one_line(server: &Server, command: &[u8]) -> Outcome<String> {
-    let mut found = String::new();
-    let take = |piece: Piece<'_>| match piece {
-        Piece::Line(line) => {
-            found = line.to_owned();
-            Ok(true)
-        }
-        other => Err(unexpected(other)),
-    };
-    server.exchange(command, take).await?;
-    Ok(found)
-}
-
 fn checked(key: &str) -> Outcome<()> {
     match is_key(key) {
         true => Ok(()),
@@ -354,13 +227,6 @@ fn checked(key: &str) -> Outcome<()> {
             "{key:?} is no key for memcached: 1 to {} bytes without blanks and control characters",
             protocol::LONGEST_KEY
         ))),
-    }
-}
-
-fn unexpected(piece: Piece<'_>) -> String {
-    match piece {
-        Piece::Line(line) => line.to_owned(),
-        Piece::Value { .. } | Piece::Meta { .. } => "it sends a value that was not asked for".into(),
     }
 }
 

@@ -1,153 +1,20 @@
 //! The table against a model that is too simple to be wrong: lists that are searched, and a clock that goes step by step.
+//!
+//! - [`simple`]: the model
+//! - [`step`]: what happens to both
+
 #![allow(clippy::unwrap_used)]
+
+mod simple;
+mod step;
 
 use super::*;
 use proptest::prelude::*;
-
-const RESOURCES: [&str; 2] = ["r", "s"];
-const IDS: [&str; 3] = ["a", "b", "c"];
-
-#[derive(Clone, Debug)]
-enum Step {
-    Lock {
-        resource: usize,
-        id: usize,
-        mode: Mode,
-        ttl: u64,
-        wait: u64,
-    },
-    GiveUp(usize),
-    Release {
-        resource: usize,
-        id: usize,
-    },
-    ForceRelease(usize),
-    UpdateTtl {
-        resource: usize,
-        id: usize,
-        ttl: u64,
-    },
-    Withdraw,
-    Pass(u64),
-}
-
-fn any_step() -> impl Strategy<Value = Step> {
-    let mode = prop_oneof![Just(Mode::Read), Just(Mode::Write)];
-    prop_oneof![
-        6 => (0..2_usize, 0..3_usize, mode, 1..30_u64, 0..20_u64)
-            .prop_map(|(resource, id, mode, ttl, wait)| Step::Lock { resource, id, mode, ttl, wait }),
-        1 => any::<usize>().prop_map(Step::GiveUp),
-        3 => (0..2_usize, 0..3_usize).prop_map(|(resource, id)| Step::Release { resource, id }),
-        1 => (0..2_usize).prop_map(Step::ForceRelease),
-        1 => (0..2_usize, 0..3_usize, 1..30_u64).prop_map(|(resource, id, ttl)| Step::UpdateTtl { resource, id, ttl }),
-        1 => Just(Step::Withdraw),
-        3 => (1..12_u64).prop_map(Step::Pass),
-    ]
-}
-
-/// Who waits, in the order of arrival.
-#[derive(Clone, Debug)]
-struct Queued {
-    ticket: Ticket,
-    resource: usize,
-    id: usize,
-    mode: Mode,
-    ttl: u64,
-    until: u64,
-}
-
-/// The model: (resource, id) holds with mode until deadline.
-#[derive(Debug, Default)]
-struct Model {
-    now: u64,
-    held: Vec<(usize, usize, Mode, u64)>,
-    queue: Vec<Queued>,
-}
-
-impl Model {
-    fn has(&self, resource: usize, id: usize) -> bool {
-        self.held.iter().any(|held| (held.0, held.1) == (resource, id))
-    }
-
-    fn admits(&self, resource: usize, id: usize, mode: Mode) -> bool {
-        let others = self.held.iter().filter(|held| held.0 == resource);
-        match mode {
-            Mode::Read => others.clone().all(|held| held.2 == Mode::Read),
-            Mode::Write => others.clone().all(|held| held.1 == id && held.2 == Mode::Read),
-        }
-    }
-
-    fn lock(&mut self, resource: usize, id: usize, mode: Mode, ttl: u64) -> bool {
-        let queued = self.queue.iter().any(|queued| queued.resource == resource);
-        if !self.admits(resource, id, mode) || (queued && !self.has(resource, id)) {
-            return false;
-        }
-        self.hold(resource, id, mode, ttl);
-        true
-    }
-
-    fn hold(&mut self, resource: usize, id: usize, mode: Mode, ttl: u64) {
-        let mut end = self.now + ttl;
-        if let Some(at) = self.held.iter().position(|held| (held.0, held.1) == (resource, id)) {
-            let before = self.held.remove(at);
-            end = if mode == Mode::Read { end.max(before.3) } else { end };
-        }
-        self.held.push((resource, id, mode, end));
-    }
-
-    /// Grants what can be granted; the tickets.
-    fn settle(&mut self, resource: usize) -> Vec<Ticket> {
-        let mut granted = Vec::new();
-        loop {
-            let mine: Vec<_> = self
-                .queue
-                .iter()
-                .filter(|queued| queued.resource == resource)
-                .cloned()
-                .collect();
-            let promoted = mine
-                .iter()
-                .find(|q| q.mode == Mode::Write && self.has(resource, q.id) && self.admits(resource, q.id, q.mode));
-            let first = mine.first().filter(|q| self.admits(resource, q.id, q.mode));
-            let Some(next) = promoted.or(first) else { return granted };
-            self.queue.retain(|queued| queued.ticket != next.ticket);
-            self.hold(resource, next.id, next.mode, next.ttl);
-            granted.push(next.ticket);
-        }
-    }
-
-    fn drop_all(&mut self, of: impl Fn(&(usize, usize, Mode, u64)) -> bool) -> bool {
-        let before = self.held.len();
-        self.held.retain(|held| !of(held));
-        self.held.len() < before
-    }
-
-    /// One microsecond: the ends of locks one by one, what they make possible, then the ends of waits.
-    fn tick(&mut self) -> Vec<Verdict> {
-        self.now += 1;
-        let now = self.now;
-        let mut verdicts = Vec::new();
-        for resource in 0..RESOURCES.len() {
-            while let Some(over) = self.held.iter().position(|held| held.0 == resource && held.3 <= now) {
-                self.held.remove(over);
-                verdicts.extend(self.settle(resource).into_iter().map(|ticket| (ticket, true)));
-            }
-        }
-        while let Some(over) = self.queue.iter().position(|queued| queued.until <= now) {
-            let queued = self.queue.remove(over);
-            verdicts.push((queued.ticket, false));
-            verdicts.extend(self.settle(queued.resource).into_iter().map(|ticket| (ticket, true)));
-        }
-        let verdict = |(ticket, granted): (Ticket, bool)| Verdict {
-            ticket,
-            token: granted.then_some(0),
-        };
-        verdicts.into_iter().map(verdict).collect()
-    }
-}
+use simple::{Model, Queued};
+use step::{IDS, RESOURCES, Step, any_step};
 
 /// Verdicts without the numbers of the grants, sorted.
-fn plain(verdicts: Vec<Verdict>) -> Vec<(Ticket, bool)> {
+pub(super) fn plain(verdicts: Vec<Verdict>) -> Vec<(Ticket, bool)> {
     let mut plain: Vec<_> = verdicts.into_iter().map(|v| (v.ticket, v.token.is_some())).collect();
     plain.sort();
     plain
@@ -312,92 +179,4 @@ proptest! {
             prop_assert_eq!((restored.held(), restored.last_token), (table.held(), table.last_token));
         }
     }
-}
-
-fn wish<'a>(id: &'a str, mode: Mode, wait: u64) -> Wish<'a> {
-    Wish {
-        resource: "r",
-        id,
-        mode,
-        ttl: 100,
-        wait,
-    }
-}
-
-#[test]
-fn a_writer_is_not_starved_by_readers() {
-    let mut table = Table::default();
-    table.lock(wish("a", Mode::Read, 0), 0).unwrap();
-    let Outcome::Waiting(writer) = table.lock(wish("w", Mode::Write, 50), 1).unwrap() else {
-        panic!("granted")
-    };
-    let Outcome::Waiting(reader) = table.lock(wish("b", Mode::Read, 50), 2).unwrap() else {
-        panic!("granted")
-    };
-    table.release("r", "a", 3);
-    assert_eq!(plain(table.take_verdicts()), [(writer, true)]);
-    table.release("r", "w", 4);
-    assert_eq!(plain(table.take_verdicts()), [(reader, true)]);
-}
-
-#[test]
-fn two_readers_keep_a_writer_out_however_often_others_came_and_went() {
-    // The reference grants this one by a notification that was left over.
-    let mut table = Table::default();
-    table.lock(wish("x", Mode::Write, 0), 0).unwrap();
-    table.release("r", "x", 1);
-    table.lock(wish("a", Mode::Read, 0), 2).unwrap();
-    table.lock(wish("b", Mode::Read, 0), 2).unwrap();
-    assert_eq!(table.lock(wish("w", Mode::Write, 0), 3), Ok(Outcome::Refused));
-}
-
-#[test]
-fn a_refused_writer_leaves_the_resource_usable() {
-    // The reference's resource is wedged after this for good.
-    let mut table = Table::default();
-    table.lock(wish("a", Mode::Read, 0), 0).unwrap();
-    table.lock(wish("b", Mode::Read, 0), 0).unwrap();
-    let Outcome::Waiting(writer) = table.lock(wish("w", Mode::Write, 5), 0).unwrap() else {
-        panic!("granted")
-    };
-    table.advance(5);
-    assert_eq!(plain(table.take_verdicts()), [(writer, false)]);
-    assert!(table.release("r", "a", 6) && table.release("r", "b", 6));
-    assert!(matches!(
-        table.lock(wish("w", Mode::Write, 0), 7),
-        Ok(Outcome::Granted(_))
-    ));
-}
-
-#[test]
-fn a_writer_waits_for_itself_too() {
-    let mut table = Table::default();
-    table.lock(wish("a", Mode::Write, 0), 0).unwrap();
-    assert_eq!(table.lock(wish("a", Mode::Write, 0), 1), Ok(Outcome::Refused));
-    assert_eq!(table.lock(wish("a", Mode::Read, 0), 1), Ok(Outcome::Refused));
-}
-
-#[test]
-fn room_is_bounded() {
-    let mut table = Table::default();
-    let long = "x".repeat(ROOM / 4);
-    for id in ["a", "b", "c"] {
-        let wish = Wish {
-            resource: &long,
-            id,
-            mode: Mode::Read,
-            ttl: 1,
-            wait: 0,
-        };
-        assert!(table.lock(wish, 0).is_ok());
-    }
-    let wish = Wish {
-        resource: &long,
-        id: "d",
-        mode: Mode::Read,
-        ttl: 1,
-        wait: 0,
-    };
-    assert_eq!(table.lock(wish, 0), Err(Full));
-    assert!(table.lock(wish, 1).is_ok(), "room again when the others have ended");
 }

@@ -2,9 +2,9 @@
 
 use super::{
     Gateway,
-    freeze::Numbers,
+    caller::{Caller, Method},
     intake::{Fate, Intake, Read, Take},
-    kept::{KeptCaller, KeptClient, KeptStream},
+    kept::{KeptClient, KeptStream},
     link::Patience,
     load::Load,
     outlet::Outlet,
@@ -52,20 +52,6 @@ enum Place {
     /// Its task again, after the plugin had read these bytes.
     Back(Vec<u8>),
 }
-
-/// Who called, and what the answer must say.
-#[derive(Debug)]
-pub(super) struct Caller {
-    pub(super) client: Rc<Client>,
-    pub(super) sequence: u32,
-    pub(super) codec_bit: u8,
-    pub(super) method: Method,
-    /// How often a process has given the call back.
-    pub(super) given_back: u16,
-}
-
-/// A method's name; those of usual length need no allocation.
-pub(super) type Method = smallvec::SmallVec<[u8; 32]>;
 
 impl Client {
     /// One that has come.
@@ -250,7 +236,7 @@ impl Client {
         self.ended.get()
     }
 
-    fn called(&self) {
+    pub(super) fn called(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
     }
 
@@ -261,52 +247,6 @@ impl Client {
         if self.held.get() || self.ended.get() {
             self.outlet.wake_owner();
         }
-    }
-}
-
-impl Caller {
-    /// Packs it; nothing if nobody waits for the answer.
-    pub(super) fn pack(&self, baggage: &mut Baggage, numbers: &Numbers) -> Option<KeptCaller> {
-        Some(KeptCaller {
-            client: numbers.of(&self.client)?,
-            sequence: self.sequence,
-            codec_bit: self.codec_bit,
-            method: baggage.add_bytes(&self.method),
-            given_back: self.given_back,
-        })
-    }
-
-    /// One that the program before has packed.
-    pub(super) fn unpack(kept: &KeptCaller, baggage: &Baggage, clients: &[Option<Rc<Client>>]) -> Option<Self> {
-        let client = clients.get(kept.client)?.clone()?;
-        let method = Method::from_slice(baggage.bytes(kept.method)?);
-        client.called();
-        Some(Self {
-            client,
-            sequence: kept.sequence,
-            codec_bit: kept.codec_bit,
-            method,
-            given_back: kept.given_back,
-        })
-    }
-
-    /// Answers with a text.
-    pub(super) fn refuse(&self, text: &str) {
-        let mut frame = Vec::new();
-        wire::refuse(&mut frame, self.codec_bit, self.sequence, &self.method, text);
-        self.client.outlet.send(&frame);
-        self.client.answered();
-    }
-
-    /// Answers with a result.
-    pub(super) fn answer(&self, result: &[u8]) {
-        if !wire::fits(&self.method, result) {
-            return self.refuse("rpc: the answer is too long for a frame");
-        }
-        let mut frame = Vec::with_capacity(wire::CALL_HEADER + self.method.len() + result.len());
-        wire::answer(&mut frame, self.codec_bit, self.sequence, &self.method, result);
-        self.client.outlet.send(&frame);
-        self.client.answered();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The RPC port: where PHP and the command line call the server.
 //!
 //! - [`accept`]: connections come in
-//! - [`client`]: one of them: its calls, in order
+//! - [`client`]: one of them: its calls, in order; [`caller`]: what it takes to answer one
 //! - [`intake`], [`outlet`]: the two sides of any connection here: frames in, bytes out; [`load`]: how much waits in all of them
 //! - [`route`]: from a method's name to whoever answers it
 //! - [`plugin`]: a plugin as callers see it; [`link`]: the connection to its process; [`waiting`]: calls that wait for one
@@ -17,6 +17,7 @@
 //! the plugin and written to the client by the plugin's task: no task, no queue and, for a small one, no copy belongs to a call.
 
 mod accept;
+mod caller;
 mod client;
 mod freeze;
 mod intake;

@@ -2,7 +2,8 @@
 
 use super::{
     Local, Locals,
-    client::{Caller, Client},
+    caller::Caller,
+    client::Client,
     freeze::Clients,
     intake::{Fate, SHARED},
     load::Load,

@@ -1,7 +1,7 @@
 //! Calls that wait for a plugin which is not there, or is being replaced, in the order in which they arrived at the gateway. Those that
 //! a process gives back take the place that they had.
 
-use super::client::Caller;
+use super::caller::Caller;
 use rr_common::rpc::wire::{self, Message};
 use std::{
     collections::BTreeMap,

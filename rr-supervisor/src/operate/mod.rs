@@ -7,6 +7,7 @@ mod ask;
 mod death;
 mod informer;
 mod overview;
+mod process;
 mod resetter;
 #[cfg(test)]
 mod tests;
@@ -15,9 +16,10 @@ mod why;
 pub(crate) use ask::{AskError, QUICK, SLOW, ask, within};
 pub(crate) use death::Death;
 pub(crate) use informer::{Informer, Pipeline, WorkerList};
+pub(crate) use overview::{Myself, Overview, Reload, Upgrade};
 #[cfg(test)]
-pub(crate) use overview::Memory;
-pub(crate) use overview::{Myself, Overview, Process, Queue, Reload, Seen, Upgrade};
+pub(crate) use process::Memory;
+pub(crate) use process::{Process, Queue, Seen};
 pub(crate) use resetter::Resetter;
 pub(crate) use why::{Question as WhyQuestion, Running, Why};
 

@@ -1,6 +1,6 @@
 //! Why a process is no more: all that is remembered of one process, or of one plugin and its workers.
 
-use super::{Death, overview::Seen};
+use super::{Death, process::Seen};
 use crate::fleet::Roster;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Memcached.
 
 use super::{Daemon, installed};
-use crate::room::{Room, free_port};
+use crate::port::free_port;
+use crate::room::Room;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Redis: one server, a cluster, a master with a replica and a sentinel.
 
 use super::{Daemon, installed};
-use crate::room::{Room, free_port};
+use crate::port::free_port;
+use crate::room::Room;
 use crate::wait::{SOON, eventually};
 use std::process::Command;
 

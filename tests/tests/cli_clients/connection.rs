@@ -4,7 +4,7 @@ use crate::served::{Served, pids};
 use rr_tests::{
     Room, Server, bin,
     operator::{command, parsed, refused, rr_in},
-    room::free_port,
+    port::free_port,
     server::http_config,
 };
 use serde_json::json;

@@ -1,6 +1,11 @@
 //! The debug pages (CLI-11).
 
-use rr_tests::{Client, Room, Server, operator::command, room::free_port, rpc_place::local, server::http_config};
+use rr_tests::{
+    Client, Room, Server,
+    operator::command,
+    port::{at, free_port, local},
+    server::http_config,
+};
 use serde_json::json;
 
 /// At a port of the test's own: the reference's exists once on a machine.
@@ -12,7 +17,7 @@ fn debug_pages_tell_what_there_is() {
     let debug = free_port();
     let file = room.write(".rr.yaml", config.to_string());
     let mut command = command(&["serve", "-d"], &file);
-    command.env("RR_DEBUG_ADDRESS", format!("127.0.0.1:{debug}"));
+    command.env("RR_DEBUG_ADDRESS", at(debug));
     let server = Server::run(room, port, command);
     server.wait_ready();
     let client = Client::tcp(local(debug));

@@ -4,7 +4,7 @@ use crate::served::{Served, cells};
 use rr_tests::{
     Room, Server, bin,
     operator::{parsed, printed, refused},
-    room::free_port,
+    port::{free_port, tcp},
     standin,
 };
 use serde_json::json;
@@ -15,7 +15,7 @@ fn pipelines_are_listed_paused_resumed_and_destroyed() {
     let stat = "0a160a02703112066d656d6f72791a02703120013801400a";
     let plugin = json!({"binary": bin::binary("rr-test-plugin"), "env": {"TEST_STAT": stat}});
     let settings = json!({
-        "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+        "rpc": {"listen": tcp(rpc)},
         "http": null,
         "jobs": {},
         "supervisor": {"plugins": {"http": null, "jobs": plugin}},

@@ -4,7 +4,7 @@ use crate::served::Served;
 use rr_tests::{
     Room, Server, bin, eventually,
     operator::{parsed, printed, refused, rr_in},
-    room::free_port,
+    port::{free_port, tcp},
     wait::SOON,
 };
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ fn a_reset_that_fails_is_told() {
     let server = Server::http_in(
         Room::new(),
         json!({
-            "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+            "rpc": {"listen": tcp(rpc)},
             "server": {"command": ["sh", "-c", command]},
             "http": {"pool": {"allocate_timeout": "2s"}},
         }),

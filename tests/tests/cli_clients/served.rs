@@ -1,6 +1,10 @@
 //! A server with PHP and its RPC port, and what commands print.
 
-use rr_tests::{Rpc, Server, operator::rr_in, room::free_port, rpc_place::local};
+use rr_tests::{
+    Rpc, Server,
+    operator::rr_in,
+    port::{free_port, local, tcp},
+};
 use serde_json::{Value, json};
 use std::process::Output;
 
@@ -13,7 +17,7 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn start(settings: Value) -> Self {
         let rpc = free_port();
-        let mut all = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")}});
+        let mut all = json!({"rpc": {"listen": tcp(rpc)}});
         rr_tests::server::merge(&mut all, settings);
         let server = Server::http(all);
         Self { server, rpc }

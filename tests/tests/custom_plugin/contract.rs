@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Server, bin,
     operator::{refused, rr},
-    room::free_port,
+    port::free_port,
     wait::SOON,
 };
 use serde_json::{Value, json};

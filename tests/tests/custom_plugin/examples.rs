@@ -3,9 +3,8 @@
 use rr_tests::{
     Room, Server, bin, eventually, examples,
     operator::{self, succeeded},
+    port::{free_port, local},
     process,
-    room::free_port,
-    rpc_place::local,
     wait::SOON,
 };
 use serde_json::json;

@@ -4,9 +4,8 @@ use crate::own::{config, left_behind, rpc, start};
 use rr_tests::{
     Room, Server, eventually,
     operator::{done, seen},
+    port::{at, free_port, local},
     process,
-    room::free_port,
-    rpc_place::local,
     wait::SOON,
 };
 use serde_json::{Value, json};
@@ -19,8 +18,8 @@ fn a_custom_plugin_is_treated_as_one_of_ours() {
     let server = start(
         "",
         json!({
-            "status": {"address": format!("127.0.0.1:{status}")},
-            "metrics": {"address": format!("127.0.0.1:{metrics}")},
+            "status": {"address": at(status)},
+            "metrics": {"address": at(metrics)},
         }),
     );
     // Nothing in the file is unknown, and its section came as it is written.
@@ -135,7 +134,7 @@ fn environment_directory_and_sockets_are_as_configured() {
     let port = free_port();
     fs::create_dir(room.file("elsewhere")).unwrap();
     let settings = json!({"supervisor": {"plugins": {"own": {
-        "dir": room.file("elsewhere"), "listen": [format!("127.0.0.1:{web}")], "env": {"colour": "blue"},
+        "dir": room.file("elsewhere"), "listen": [at(web)], "env": {"colour": "blue"},
     }}}});
     let config = config(port, "", settings);
     let server = Server::launch(room, port, &config.to_string(), &[]);

@@ -1,6 +1,10 @@
 //! A server with the plugin `own`, which is `rr-test-custom` and misbehaves by its mode.
 
-use rr_tests::{Room, Rpc, Server, bin, room::free_port, server::merge};
+use rr_tests::{
+    Room, Rpc, Server, bin,
+    port::{free_port, tcp},
+    server::merge,
+};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -8,7 +12,7 @@ use std::fs;
 pub(crate) fn config(port: u16, mode: &str, settings: Value) -> Value {
     let mut config = json!({
         "version": "3",
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "rpc": {"listen": tcp(port)},
         "logs": {"mode": "production", "level": "debug"},
         "own": {"free": {"to": ["be", "anything"]}},
         "supervisor": {

@@ -1,7 +1,7 @@
 //! Clients of the RPC port, which may lose their connection only with the supervisor.
 
 use crate::{RECOVERY, last};
-use rr_tests::{Rpc, eventually, rpc_place::local};
+use rr_tests::{Rpc, eventually, port::local};
 use serde_json::Value;
 use std::{
     sync::{

@@ -13,7 +13,7 @@ use callers::{Callers, connect};
 use dice::{Dice, Fault};
 use nix::sys::signal::Signal;
 use place::{Place, config};
-use rr_tests::{Rpc, eventually, load::Load, process, rounds::number, rpc_place::local, wait::holds_within};
+use rr_tests::{Rpc, eventually, load::Load, port::local, process, rounds::number, wait::holds_within};
 use serde_json::{Value, json};
 use std::{
     fs,

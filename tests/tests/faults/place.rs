@@ -6,8 +6,9 @@ use crate::inventory::{Inventory, files};
 use crate::{RECOVERY, last};
 use nix::sys::signal::Signal;
 use rr_tests::{
-    Room, Rpc, Server, bin, operator, process,
-    room::free_port,
+    Room, Rpc, Server, bin, operator,
+    port::{free_port, tcp},
+    process,
     server::{http_config, merge},
     wait::holds_within,
 };
@@ -209,7 +210,7 @@ pub(crate) fn config(web: u16, rpc: u16, control: &Path) -> Value {
     http_config(
         web,
         json!({
-            "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
+            "rpc": {"listen": tcp(rpc)},
             "kv": {"memory": {"driver": "memory"}},
             "lock": {},
             "logs": {"level": "warn"},

@@ -8,9 +8,8 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Server, bin, eventually,
     operator::{command, refused, rr},
-    process,
-    room::free_port,
-    standin,
+    port::free_port,
+    process, standin,
     wait::SOON,
 };
 use serde_json::json;

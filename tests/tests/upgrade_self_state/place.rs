@@ -4,9 +4,8 @@ use rr_common::frame::flag;
 use rr_tests::{
     Client, Rpc, Server, eventually,
     operator::{self, seen},
+    port::{at, free_port, local, tcp},
     process,
-    room::free_port,
-    rpc_place::local,
     server::merge,
     wait::SOON,
 };
@@ -24,8 +23,8 @@ impl Place {
     pub(crate) fn start(settings: Value) -> Self {
         let (rpc, page) = (free_port(), free_port());
         let mut all = json!({
-            "rpc": {"listen": format!("tcp://127.0.0.1:{rpc}")},
-            "metrics": {"address": format!("127.0.0.1:{page}")},
+            "rpc": {"listen": tcp(rpc)},
+            "metrics": {"address": at(page)},
             "supervisor": {"adopt_timeout": "20s"},
         });
         merge(&mut all, settings);

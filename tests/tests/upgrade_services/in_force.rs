@@ -5,10 +5,8 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Rpc, Server, eventually,
     operator::{command, done},
-    process,
-    room::free_port,
-    rounds,
-    rpc_place::local,
+    port::{free_port, local},
+    process, rounds,
     wait::SOON,
 };
 use serde_json::json;

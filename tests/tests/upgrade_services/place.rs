@@ -1,6 +1,11 @@
 //! A server of nothing but services, whose program is replaced.
 
-use rr_tests::{Room, Rpc, Server, operator::upgrade_self, room::free_port, rpc_place::local, server::merge};
+use rr_tests::{
+    Room, Rpc, Server,
+    operator::upgrade_self,
+    port::{free_port, local, tcp},
+    server::merge,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -14,7 +19,7 @@ pub(crate) struct Place {
 pub(crate) fn config(port: u16, services: &Value) -> String {
     let mut config = json!({
         "version": "3",
-        "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+        "rpc": {"listen": tcp(port)},
         "service": {},
         "logs": {"mode": "production", "level": "debug"},
     });

@@ -2,8 +2,9 @@
 
 use crate::place::{Place, script, start};
 use rr_tests::{
-    Room, Rpc, eventually, process,
-    rpc_place::local,
+    Room, Rpc, eventually,
+    port::local,
+    process,
     wait::{SOON, holds_within},
 };
 use serde_json::json;

@@ -8,6 +8,7 @@ use crate::{
 use rr_tests::{
     bin, eventually,
     operator::{done, text},
+    port::tcp,
     process, rounds,
     wait::SOON,
 };
@@ -23,8 +24,7 @@ fn an_upgrade_of_kv_loses_no_key_and_fails_no_call() {
     let going = place.server.room().write("going", "");
     let mut php = Command::new("php");
     php.arg(bin::script("kv/steady.php")).arg("memory").arg(&going);
-    php.env("RR_RPC", format!("tcp://127.0.0.1:{}", place.port))
-        .stdout(Stdio::piped());
+    php.env("RR_RPC", tcp(place.port)).stdout(Stdio::piped());
     let php = php.spawn().unwrap();
     let counting = Counting::start(&place, &["memory"; 4]);
     for _ in 0..rounds(3) {

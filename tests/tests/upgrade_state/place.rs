@@ -3,9 +3,8 @@
 use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     operator::{self, upgrade},
+    port::{free_port, local, tcp},
     process,
-    room::free_port,
-    rpc_place::local,
     server::merge,
     wait::SOON,
 };
@@ -26,7 +25,7 @@ impl Place {
         let (room, port) = (Room::new(), free_port());
         let mut config = json!({
             "version": "3",
-            "rpc": {"listen": format!("tcp://127.0.0.1:{port}")},
+            "rpc": {"listen": tcp(port)},
             "kv": {
                 "memory": {"driver": "memory", "config": {}},
                 "boltdb": {"driver": "boltdb", "config": {"file": room.file("kv.db"), "interval": 1}},

@@ -1,12 +1,15 @@
 //! The table of the memory driver: plain data, no clock and no lock.
 //!
-//! - **Compact.** An entry is a slot of 32 bytes in one long list and one allocation that holds key and value; the hash table
-//!   has the slots' numbers, four bytes each. A hash is kept in the slot, so that the table grows without reading any key.
+//! - **Compact.** An entry is a slot of 32 bytes in one long list ([`slots`]) and one allocation that holds key and value; the hash
+//!   table has the slots' numbers, four bytes each. A hash is kept in the slot, so that the table grows without reading any key.
 //! - **Ends** lie in an ordered set beside it, only for the keys that have one.
 //! - **Limits.** When there is no room, what has ended goes first. Then a hand goes round over the slots, as that of a clock:
 //!   a key that was read since the hand last came by is let off once, the first one that was not is evicted. That keeps
 //!   what is in use as a list by last use would, without a list that every read must reorder.
 
+mod slots;
+#[cfg(test)]
+mod tests;
 use crate::{
     driver::{DriverError, Item, Outcome},
     expiry::Expiry,
@@ -14,19 +17,11 @@ use crate::{
 };
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use slots::{NEVER, READ, Slot, Slots};
 use std::{collections::BTreeSet, hash::BuildHasher, mem};
 
 /// What a key costs beside its own bytes and its value's: slot, table, the allocator's header and its rounding up.
 const OVERHEAD: usize = 64;
-/// Marks, in the field of the key's length, a key that was read since the hand last came by.
-const READ: u32 = 1 << 31;
-/// In the field of the key's length: nothing is here, and `hash` is the number of the next vacant slot.
-const VACANT: u32 = u32::MAX;
-/// No further vacant slot.
-const END: u32 = u32::MAX;
-/// In the field of the end: there is none.
-const NEVER: u64 = u64::MAX;
-
 /// How much there may be; 0 is no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
@@ -46,12 +41,9 @@ pub(super) struct Store {
     limits: Limits,
     hasher: RandomState,
     table: HashTable<u32>,
-    slots: Vec<Slot>,
-    vacant: Option<u32>,
+    slots: Slots,
     ends: BTreeSet<(Expiry, u32)>,
     bytes: usize,
-    /// The slot that the hand comes to next.
-    hand: usize,
     /// Without items and bytes, which are known otherwise.
     counts: Stats,
 }
@@ -65,17 +57,6 @@ pub(super) enum Swept {
     Next(Expiry),
     /// No key that ends.
     Idle,
-}
-
-/// One entry, or a vacant place for one.
-#[derive(Debug)]
-struct Slot {
-    /// The key and behind it the value.
-    data: Box<[u8]>,
-    end: u64,
-    hash: u32,
-    /// Length of the key, with [`READ`]; or [`VACANT`].
-    key: u32,
 }
 
 impl Clock {
@@ -95,27 +76,6 @@ impl Clock {
     }
 }
 
-impl Slot {
-    const fn key_length(&self) -> usize {
-        (self.key & !READ) as usize
-    }
-
-    fn is(&self, key: &str) -> bool {
-        self.key_length() == key.len() && self.data.starts_with(key.as_bytes())
-    }
-
-    fn value(&self) -> &[u8] {
-        self.data.get(self.key_length()..).unwrap_or_default()
-    }
-
-    const fn expiry(&self) -> Option<Expiry> {
-        match self.end {
-            NEVER => None,
-            end => Some(Expiry::at(end)),
-        }
-    }
-}
-
 impl Store {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
@@ -129,7 +89,7 @@ impl Store {
         match self.live(key, clock) {
             Some(number) => {
                 self.counts.hits += 1;
-                let slot = &mut self.slots[number as usize];
+                let slot = &mut self.slots[number];
                 slot.key |= READ;
                 Some(slot.value())
             }
@@ -143,7 +103,7 @@ impl Store {
     /// The end of a key that exists.
     pub(super) fn expiry(&mut self, key: &str, clock: &mut Clock) -> Option<Option<Expiry>> {
         let number = self.live(key, clock)?;
-        Some(self.slots[number as usize].expiry())
+        Some(self.slots[number].expiry())
     }
 
     /// Stores an item. If it has ended already, its key is removed.
@@ -159,8 +119,8 @@ impl Store {
         }
         let hash = self.hash(item.key);
         if let Some(number) = self.find(item.key, hash) {
-            if self.slots[number as usize].data.len() == size {
-                let slot = &mut self.slots[number as usize];
+            if self.slots[number].data.len() == size {
+                let slot = &mut self.slots[number];
                 slot.data[item.key.len()..].copy_from_slice(item.value);
                 self.end_at(number, item.expiry);
                 return Ok(());
@@ -178,12 +138,12 @@ impl Store {
             // It was checked above that this fits and is no mark.
             key: item.key.len() as u32,
         };
-        let Some(number) = self.place(slot) else {
+        let Some(number) = self.slots.place(slot) else {
             return Err(DriverError::Failed("the storage is full".into()));
         };
         let slots = &self.slots;
         self.table
-            .insert_unique(spread(hash), number, |number| spread(slots[*number as usize].hash));
+            .insert_unique(spread(hash), number, |number| spread(slots[*number].hash));
         self.bytes += size + OVERHEAD;
         self.end_at(number, item.expiry);
         Ok(())
@@ -193,16 +153,14 @@ impl Store {
     pub(super) fn put(&mut self, item: &Item<'_>, read: bool, clock: &mut Clock) -> Outcome<()> {
         self.set(item, clock)?;
         if read && let Some(number) = self.find(item.key, self.hash(item.key)) {
-            self.slots[number as usize].key |= READ;
+            self.slots[number].key |= READ;
         }
         Ok(())
     }
 
     /// All items in the order in which the hand comes to them, each with whether it was read since it last did.
     pub(super) fn items(&self) -> impl Iterator<Item = (Item<'_>, bool)> {
-        let (before, after) = self.slots.split_at(self.hand.min(self.slots.len()));
-        let taken = after.iter().chain(before).filter(|slot| slot.key != VACANT);
-        taken.filter_map(|slot| {
+        self.slots.before_the_hand().filter_map(|slot| {
             let key = slot.data.get(..slot.key_length())?;
             let item = Item {
                 key: std::str::from_utf8(key).ok()?,
@@ -271,7 +229,7 @@ impl Store {
 
     fn find(&self, key: &str, hash: u32) -> Option<u32> {
         let same = |number: &u32| {
-            let slot = &self.slots[*number as usize];
+            let slot = &self.slots[*number];
             slot.hash == hash && slot.is(key)
         };
         self.table.find(spread(hash), same).copied()
@@ -281,7 +239,7 @@ impl Store {
     fn live(&mut self, key: &str, clock: &mut Clock) -> Option<u32> {
         let number = self.find(key, self.hash(key))?;
         let ended = |expiry: Expiry| expiry.is_past(clock.now());
-        if self.slots[number as usize].expiry().is_some_and(ended) {
+        if self.slots[number].expiry().is_some_and(ended) {
             self.take(number);
             self.counts.expired += 1;
             return None;
@@ -290,7 +248,7 @@ impl Store {
     }
 
     fn end_at(&mut self, number: u32, expiry: Option<Expiry>) {
-        let slot = &mut self.slots[number as usize];
+        let slot = &mut self.slots[number];
         let before = slot.expiry();
         if before == expiry {
             return;
@@ -304,34 +262,15 @@ impl Store {
         }
     }
 
-    /// Puts an entry into a vacant slot, or a new one.
-    fn place(&mut self, slot: Slot) -> Option<u32> {
-        if let Some(number) = self.vacant {
-            let place = &mut self.slots[number as usize];
-            self.vacant = (place.hash != END).then_some(place.hash);
-            *place = slot;
-            return Some(number);
-        }
-        let number = u32::try_from(self.slots.len()).ok().filter(|number| *number != END)?;
-        self.slots.push(slot);
-        Some(number)
-    }
-
-    /// Vacates a slot.
+    /// Removes what is in a slot.
     fn take(&mut self, number: u32) {
         self.end_at(number, None);
-        let slot = &mut self.slots[number as usize];
+        let slot = &self.slots[number];
         self.bytes -= slot.data.len() + OVERHEAD;
         if let Ok(entry) = self.table.find_entry(spread(slot.hash), |other| *other == number) {
             entry.remove();
         }
-        *slot = Slot {
-            data: Box::default(),
-            end: NEVER,
-            hash: self.vacant.unwrap_or(END),
-            key: VACANT,
-        };
-        self.vacant = Some(number);
+        self.slots.vacate(number);
     }
 
     /// Removes one key that has ended, if there is one.
@@ -355,23 +294,9 @@ impl Store {
         };
         while lacking(self) && !self.table.is_empty() {
             if !self.drop_ended(clock.now()) {
-                let number = self.unread();
+                let number = self.slots.unread();
                 self.take(number);
                 self.counts.evicted += 1;
-            }
-        }
-    }
-
-    /// Moves the hand to a key that was not read since it last came by, and past it. There is at least one key.
-    fn unread(&mut self) -> u32 {
-        loop {
-            let number = if self.hand < self.slots.len() { self.hand } else { 0 };
-            self.hand = number + 1;
-            let slot = &mut self.slots[number];
-            match slot.key {
-                VACANT => {}
-                key if key & READ != 0 => slot.key = key & !READ,
-                _ => return number as u32,
             }
         }
     }
@@ -381,6 +306,3 @@ impl Store {
 const fn spread(hash: u32) -> u64 {
     (hash as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,8 @@ use super::{Call, Held, IN_FLIGHT, Link, lease::Page};
 use crate::{
     fleet::Calls,
     gateway::{
-        client::{Caller, Client},
+        caller::Caller,
+        client::Client,
         freeze::Numbers,
         kept::{KeptCall, KeptHeld, KeptLink, KeptPage, KeptStream},
         load::Load,

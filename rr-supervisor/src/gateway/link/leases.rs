@@ -1,7 +1,7 @@
 //! Connections that are lent to the plugin: over the link they go there, and come back over it or when it ends.
 
 use super::{Held, IN_FLIGHT, Link, lease::Page, number, place};
-use crate::gateway::client::{Caller, Client};
+use crate::gateway::{caller::Caller, client::Client};
 use rr_common::{
     frame::flag,
     rpc::{

@@ -14,7 +14,8 @@ pub(super) use lease::Patience;
 
 use super::{
     Gateway,
-    client::{Caller, Client},
+    caller::Caller,
+    client::Client,
     intake::{Fate, Intake, Read, Take},
     load::{LARGE, Load},
     outlet::Outlet,

@@ -3,7 +3,8 @@
 use super::{Plugin, Way};
 use crate::{
     gateway::{
-        client::{Caller, Client},
+        caller::Caller,
+        client::Client,
         freeze::Numbers,
         kept::{KeptPlugin, KeptWaiting},
         link::Link,

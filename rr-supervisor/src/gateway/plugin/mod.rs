@@ -10,7 +10,8 @@ mod unary;
 
 use super::{
     Gateway,
-    client::{Caller, Client},
+    caller::Caller,
+    client::Client,
     intake::Fate,
     link::Link,
     outlet::Outlet,

@@ -1,7 +1,7 @@
 //! One call over the control contract, to a plugin that takes no frames.
 
 use super::{Plugin, Way, keep::RETRY};
-use crate::gateway::{client::Caller, ties::Tie, waiting::PATIENCE};
+use crate::gateway::{caller::Caller, ties::Tie, waiting::PATIENCE};
 use rr_common::{
     control::{
         MAX_MESSAGE,

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use super::{
+    slots::{END, VACANT},
+    *,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -41,7 +44,7 @@ fn item<'a>(key: &'a str, value: &'a [u8], expiry: Option<Expiry>) -> Item<'a> {
 
 /// What must hold between any two steps.
 fn check(store: &Store) {
-    let live = store.slots.iter().filter(|slot| slot.key != VACANT);
+    let live = store.slots.list.iter().filter(|slot| slot.key != VACANT);
     assert_eq!(live.clone().count(), store.table.len());
     assert_eq!(
         live.clone().map(|slot| slot.data.len() + OVERHEAD).sum::<usize>(),
@@ -49,14 +52,14 @@ fn check(store: &Store) {
     );
     assert_eq!(live.filter(|slot| slot.end != NEVER).count(), store.ends.len());
     let mut vacant = 0;
-    let mut next = store.vacant;
+    let mut next = store.slots.vacant;
     while let Some(number) = next {
-        let slot = &store.slots[number as usize];
+        let slot = &store.slots[number];
         assert_eq!(slot.key, VACANT);
         vacant += 1;
         next = (slot.hash != END).then_some(slot.hash);
     }
-    assert_eq!(vacant + store.table.len(), store.slots.len());
+    assert_eq!(vacant + store.table.len(), store.slots.list.len());
 }
 
 proptest! {
