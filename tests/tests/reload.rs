@@ -163,7 +163,7 @@ fn what_is_wanted_again_before_it_has_gone_stays() {
         }}},
         "own": {},
     });
-    let mut place = Place::new(json!({"rpc": {"listen": format!("tcp://127.0.0.1:{port}")}}));
+    let mut place = Place::new(json!({"rpc": {"listen": tcp(port)}}));
     place.change(both.clone());
     place.reload();
     let mut rpc = Rpc::tcp(local(port));
