@@ -46,8 +46,10 @@ pub(super) enum Takeover {
 }
 
 /// A serving generation that is paused, or about to be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Held {
+    /// By then the pause is over.
+    until: Instant,
     /// It is asked to go on, and then these are told why nothing came of its replacement.
     refused: Option<(Told, String)>,
 }
@@ -99,8 +101,9 @@ impl Fleet {
                 self.refuse(index, "the present process was started by an earlier supervisor, and there is no file in which it could hand over; restart the server");
             }
             (Actual::Up { .. }, Some(channel)) if plugin.life.is_ready() => {
-                plugin.held = Some(Held::default());
-                self.plugins[index].life.hurry(now + self.grace);
+                let until = now + self.grace;
+                plugin.held = Some(Held { until, refused: None });
+                self.plugins[index].life.hurry(until);
                 if let Standing::Coming { takeover, .. } = &mut self.plugins[index].standing {
                     *takeover = Takeover::Waiting(stream);
                 }
@@ -219,8 +222,9 @@ impl Fleet {
 
     /// A coming generation has come to nothing: the present one goes on, and then whoever asked is told why.
     pub(super) fn go_on(&mut self, name: &str, told: Told, reason: String, now: Instant) {
-        let present = self.serving(name).filter(|index| self.plugins[*index].held.is_some());
-        let Some(present) = present else {
+        let present = self.serving(name);
+        let held = present.and_then(|present| Some((present, self.plugins[present].held.as_ref()?.until)));
+        let Some((present, until)) = held else {
             let _ = told.send(Err(reason));
             return;
         };
@@ -233,9 +237,12 @@ impl Fleet {
             return self.tell(present, Event::Start, now);
         };
         plugin.held = Some(Held {
+            until,
             refused: Some((told, reason)),
         });
-        let (questions, within) = (self.around.questions.clone(), self.grace);
+        // Calls have waited for long enough, but for the moment that an answer takes.
+        let within = until.saturating_duration_since(now);
+        let questions = self.around.questions.clone();
         tokio::spawn(async move {
             let outcome = resume(channel, within).await;
             let news = Handover::Resumed { present: pid, outcome };
@@ -258,7 +265,7 @@ impl Fleet {
     /// A pause is over, however it went: nothing that was handed over may be found by a later process.
     pub(super) fn release(&mut self, index: usize) {
         let plugin = &mut self.plugins[index];
-        if let Some(Held { refused }) = plugin.held.take() {
+        if let Some(Held { refused, .. }) = plugin.held.take() {
             self.changed = true;
             if let Some((told, reason)) = refused {
                 let _ = told.send(Err(reason));

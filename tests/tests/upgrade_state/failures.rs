@@ -15,7 +15,7 @@ use rr_tests::{
     wait::SOON,
 };
 use serde_json::{Value, json};
-use std::process::Output;
+use std::{process::Output, time::Instant};
 
 /// One that is no plugin is found out before anybody waits; one that cannot take over gives everything back.
 #[test]
@@ -65,7 +65,7 @@ fn a_new_process_that_is_no_good_changes_nothing() {
 /// A new process that hangs is given as long as a pause may last.
 #[test]
 fn a_pause_ends() {
-    let place = Place::start(json!({"endure": {"grace_period": "2s"}}));
+    let place = Place::start(json!({"endure": {"grace_period": "4s"}}));
     let mut rpc = place.rpc();
     fill(&mut rpc, "memory", PIECE);
     let counting = Counting::start(&place, &["memory"; 2]);
@@ -126,6 +126,23 @@ fn who_has_handed_over_may_die() {
     succeeded(&place.server, &output);
     check(&mut rpc, "memory", KEYS);
     assert_eq!(place.server.plugin("rr-kv"), next);
+}
+
+/// A process that is frozen neither hands over nor goes on: when the time of a pause is over it is killed, and calls have waited no longer.
+#[test]
+fn who_does_not_even_answer_is_restarted() {
+    let place = Place::start(json!({"endure": {"grace_period": "4s"}}));
+    let mut rpc = place.rpc();
+    fill(&mut rpc, "boltdb", PIECE);
+    let old = place.server.plugin("rr-kv");
+    process::signal(old, nix::sys::signal::Signal::SIGSTOP);
+    let begin = Instant::now();
+    let told = operator::refused(&rr(&place.server, &["upgrade", "kv"]));
+    assert!(told.contains("did not hand over: it did not answer in time"), "{told}");
+    assert!(begin.elapsed() < SOON);
+    place.server.wait_log("cannot go on after its pause and is restarted");
+    check(&mut rpc, "boltdb", PIECE);
+    assert!(!process::alive(old));
 }
 
 /// A plugin that does not know how to hand over stays as it is, and whoever asked is told.
