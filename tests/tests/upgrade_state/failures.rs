@@ -65,7 +65,7 @@ fn a_new_process_that_is_no_good_changes_nothing() {
 /// A new process that hangs is given as long as a pause may last.
 #[test]
 fn a_pause_ends() {
-    let place = Place::start(json!({"endure": {"grace_period": "4s"}}));
+    let place = Place::start(json!({"endure": {"grace_period": "2s"}}));
     let mut rpc = place.rpc();
     fill(&mut rpc, "memory", PIECE);
     let counting = Counting::start(&place, &["memory"; 2]);
@@ -141,6 +141,7 @@ fn who_does_not_even_answer_is_restarted() {
     assert!(told.contains("did not hand over: it did not answer in time"), "{told}");
     assert!(begin.elapsed() < SOON);
     place.server.wait_log("cannot go on after its pause and is restarted");
+    eventually(SOON, || operator::seen(&place.server, "kv")["restarts"] == 1);
     check(&mut rpc, "boltdb", PIECE);
     assert!(!process::alive(old));
 }
