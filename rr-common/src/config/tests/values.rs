@@ -226,9 +226,9 @@ fn traces_that_cannot_be_are_told_with_their_line() {
 fn strict_turns_warnings_into_errors() {
     let files = dir(&[(".rr.yaml", "version: '3'\nnosuch: 1\n")]);
     let options = options(files.path(), ".rr.yaml", &[]);
-    let findings = crate::config::check(&options, false);
+    let findings = crate::config::check(&options, false, |_| crate::config::Findings::default());
     assert_eq!((findings.errors.len(), findings.warnings.len()), (0, 1));
-    let findings = crate::config::check(&options, true);
+    let findings = crate::config::check(&options, true, |_| crate::config::Findings::default());
     assert_eq!((findings.errors.len(), findings.warnings.len()), (1, 0));
 }
 
