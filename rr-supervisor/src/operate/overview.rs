@@ -22,7 +22,12 @@ use rr_common::{
     telemetry::metrics::Usage,
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinSet, spawn_blocking},
@@ -214,9 +219,10 @@ impl Overview {
             let (member, past) = (member.clone(), roster.past.clone());
             looking.spawn(async move { (index, look(&member, &past).await) });
         }
-        let mut plugins = looking.join_all().await;
+        // All at once: however many do not answer, the whole takes one bound.
+        let (own, mut plugins) = tokio::join!(self.own(roster.stopping), looking.join_all());
         plugins.sort_by_key(|(index, _)| *index);
-        let mut all = vec![self.own(roster.stopping).await];
+        let mut all = vec![own];
         all.extend(plugins.into_iter().map(|(_, seen)| seen));
         all
     }
@@ -226,8 +232,10 @@ impl Overview {
         let pid = std::process::id();
         let mut workers = Vec::new();
         let residents = self.residents.all();
+        let until = Instant::now() + QUICK;
         for resident in &residents {
-            let seen = ask::within(&**resident, QUICK, resident.workers()).await;
+            let left = until.saturating_duration_since(Instant::now());
+            let seen = ask::within(&**resident, left, resident.workers()).await;
             workers.extend(seen.unwrap_or_default());
         }
         let process = Process {
@@ -315,20 +323,25 @@ async fn look(member: &Member, past: &Past) -> Seen {
         process.memory = memory_of(pid).await;
     }
     if member.channel.is_some() {
-        if let Ok(told) = ask::details(member).await {
+        let health = async |mut client: PluginClient<Channel>| client.health(HealthRequest {}).await;
+        let ready = async |mut client: PluginClient<Channel>| client.ready(ReadyRequest {}).await;
+        let (told, health, ready) = tokio::join!(
+            ask::details(member),
+            ask::ask(member, QUICK, health),
+            ask::ask(member, QUICK, ready),
+        );
+        if let Ok(told) = told {
             seen.workers = told.workers.into_iter().map(Worker::from).collect();
             seen.pools = told.pools.into_iter().map(Queue::from).collect();
             deaths.extend(told.deaths);
             process.workers_memory = seen.workers.iter().map(|worker| worker.memory).sum();
             process.workers = Some(seen.workers.len()).filter(|count| *count > 0);
         }
-        let health = async |mut client: PluginClient<Channel>| client.health(HealthRequest {}).await;
-        process.health = match ask::ask(member, QUICK, health).await {
+        process.health = match health {
             Ok(answer) => answer.unhealthy,
             Err(error) => error.to_string(),
         };
-        let ready = async |mut client: PluginClient<Channel>| client.ready(ReadyRequest {}).await;
-        process.ready = ask::ask(member, QUICK, ready).await.is_ok_and(|answer| answer.ready);
+        process.ready = ready.is_ok_and(|answer| answer.ready);
     }
     let recent = deaths.len().saturating_sub(WORKER_DEATHS);
     let recent = deaths.into_iter().skip(recent);
