@@ -102,6 +102,18 @@ fn a_pid_file_with_nonsense_signals_nobody() {
 }
 
 #[test]
+fn a_pid_file_that_cannot_be_written_is_named() {
+    let room = Room::new();
+    room.write(".pid/in/the/way", "");
+    let config = standin::config(free_port(), json!({}), json!({}));
+    room.write(".rr.yaml", config.to_string());
+    let output = rr_in(&room, &["serve", "-p"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("/.pid cannot be written: "), "{said}");
+}
+
+#[test]
 fn every_mistake_in_the_configuration_is_told_with_its_line() {
     let room = Room::new();
     room.write(
@@ -262,9 +274,11 @@ fn silence_is_kept() {
 fn up_shows_a_banner_and_lines_for_people() {
     let room = Room::new();
     let port = free_port();
-    let config = standin::config(port, json!({}), json!({}));
+    let rpc = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())}});
+    let config = standin::config(port, json!({}), rpc);
     let file = room.write(".rr.yaml", config.to_string());
     let server = Server::run(room, port, command(&["up"], &file));
+    server.wait_log("lock         on demand");
     server.wait_log(&format!("http://127.0.0.1:{port}"));
     let plugin = server.plugin("rr-test-plugin");
     server.wait_log(&format!("pid {plugin}"));
