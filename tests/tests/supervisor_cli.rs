@@ -101,6 +101,51 @@ fn a_pid_file_with_nonsense_signals_nobody() {
     }
 }
 
+/// The server is long dead, and its number perhaps a stranger's.
+#[test]
+fn a_stale_pid_file_signals_nobody() {
+    let room = Room::new();
+    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = stranger.id();
+    room.write(".pid", pid.to_string());
+    let output = rr_in(&room, &["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("no server runs: ") && said.contains("is another program's by now"),
+        "{said}"
+    );
+    assert!(stranger.try_wait().unwrap().is_none(), "it lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    let output = rr_in(&room, &["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("the process {pid} that ")) && said.contains("is gone"),
+        "{said}"
+    );
+}
+
+/// The program's name is another one, and the file is not there any more.
+#[test]
+fn a_server_whose_program_was_removed_is_stopped() {
+    let room = Room::new();
+    let port = free_port();
+    let file = room.write(".rr.yaml", standin::config(port, json!({}), json!({})).to_string());
+    let program = room.install(&bin::server(), "my-server");
+    let mut serve = Command::new(&program);
+    serve.args(["serve", "-p", "-c"]).arg(&file);
+    let server = Server::run(room, port, serve);
+    server.wait_started();
+    std::fs::remove_file(program).unwrap();
+    let output = rr_in(server.room(), &["stop"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(server.wait_exit(SOON).success());
+}
+
 #[test]
 fn a_pid_file_that_cannot_be_written_is_named() {
     let room = Room::new();

@@ -79,7 +79,9 @@ pub(crate) enum SpawnError {
         user: String,
     },
     /// We may not start a process under that user.
-    #[error("supervisor.plugins.{plugin}.user: a process cannot be started as {user}, which takes root: {error}")]
+    #[error(
+        "supervisor.plugins.{plugin}.user: no process can be started as {user} without the rights of root: {error}"
+    )]
     As {
         /// Whose it was to be.
         plugin: String,

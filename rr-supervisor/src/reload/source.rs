@@ -84,7 +84,9 @@ impl Source {
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(serve::unserved(&loaded).iter().map(ToString::to_string));
         let access = endpoints::access(&loaded.config, &entries).map_err(|error| error.to_string())?;
-        let wish = Wish::of(&loaded.config, self.watch, &directory, |text| warnings.push(text));
+        let wish = Wish::of(&loaded.config, self.watch, (&directory, &self.options.file), |text| {
+            warnings.push(text)
+        });
         let wish = wish.map_err(|error| error.to_string())?;
         let signature = control_dir::Identity {
             file: &loaded.base_dir.join(self.options.file.file_name().unwrap_or_default()),

@@ -90,7 +90,7 @@ pub(crate) async fn serve(
     warn(&loaded);
     let mut before = Predecessor::unpack(options.baggage, &log);
     let gate = Gate::unpack(&mut before.baggage).map_or_else(Gate::new, Ok)?;
-    let watched = match Watched::prepare(gate, &loaded.config, options.watch, &place.directory) {
+    let watched = match Watched::prepare(gate, &loaded.config, options.watch, (&place.directory, options.file)) {
         Ok(watched) => watched,
         Err(error) => {
             log.finish(LAST_LINES);
