@@ -5,7 +5,10 @@ use crate::{
     middleware::{HttpMetrics, Layers},
 };
 use http::StatusCode;
-use rr_common::{config::section::Http, plugin::StartError};
+use rr_common::{
+    config::{self, section::Http},
+    plugin::StartError,
+};
 use rr_otel::Tracer;
 use std::{sync::Arc, time::Duration};
 
@@ -40,54 +43,38 @@ impl Settings {
         metrics: &Arc<HttpMetrics>,
         tracer: Option<&Tracer>,
     ) -> Result<Self, StartError> {
-        let layers = layers(http, metrics, tracer)?;
-        let internal_error = status(
-            "internal_error_code",
-            http.internal_error_code,
-            StatusCode::INTERNAL_SERVER_ERROR,
-        )?;
+        check(http)?;
+        let internal_error = status(http.internal_error_code, StatusCode::INTERNAL_SERVER_ERROR);
         let redirect = http.ssl.as_ref().filter(|ssl| ssl.redirect);
         Ok(Self {
             internal_error,
-            no_workers: status("no_workers_code", http.no_workers_code, internal_error)?,
+            no_workers: status(http.no_workers_code, internal_error),
             debug: http.pool.debug || http.show_errors,
             access_logs: http.access_logs,
             h2c: http.http2.h2c,
             redirect: redirect.map(|ssl| port(&ssl.address)),
             write_timeout: http.io_timeout.0,
             body: body::Settings::new(http, owner),
-            layers,
+            layers: Layers::new(&http.middleware, metrics, tracer),
         })
     }
 }
 
-/// The middleware, or one message for all that is configured and not there.
-fn layers(http: &Http, metrics: &Arc<HttpMetrics>, tracer: Option<&Tracer>) -> Result<Layers, StartError> {
-    let (layers, mut missing) = match Layers::new(&http.middleware, metrics, tracer) {
-        Ok(layers) => (layers, Vec::new()),
-        Err(missing) => (Layers::default(), missing),
-    };
-    if http.ssl.as_ref().is_some_and(|ssl| ssl.acme.is_some()) {
-        missing.push("ssl.acme".into());
-    }
-    if http.fcgi.as_ref().is_some_and(|fcgi| !fcgi.address.is_empty()) {
-        missing.push("fcgi".into());
-    }
-    match missing.is_empty() {
-        true => Ok(layers),
-        false => Err(StartError(format!(
-            "http: this version does not have yet: {}; take it out of the configuration",
-            missing.join(", ")
-        ))),
+/// Says what this version refuses. A supervisor of the same version has said it before, and with the lines of the file.
+fn check(http: &Http) -> Result<(), StartError> {
+    let unfit = config::unfit_http(http);
+    let lines: Vec<_> = unfit.iter().map(|(key, message)| format!("{key}: {message}")).collect();
+    match lines.is_empty() {
+        true => Ok(()),
+        false => Err(StartError(lines.join("\n"))),
     }
 }
 
-/// A final status; zero means the default.
-fn status(key: &str, code: u16, default: StatusCode) -> Result<StatusCode, StartError> {
+/// A status that was checked; zero means the default.
+fn status(code: u16, default: StatusCode) -> StatusCode {
     match code {
-        0 => Ok(default),
-        200..600 => StatusCode::from_u16(code).map_err(|error| StartError(format!("http.{key}: {error}"))),
-        _ => Err(StartError(format!("http.{key}: {code} is no status of a final answer"))),
+        0 => default,
+        code => StatusCode::from_u16(code).unwrap_or(default),
     }
 }
 
@@ -121,7 +108,12 @@ mod tests {
             ..Http::default()
         };
         let error = settings(&http).unwrap_err().0;
-        assert!(error.contains("middleware gzip, middleware static, fcgi"), "{error}");
+        let mut lines = error.lines();
+        assert!(
+            lines.next().unwrap().contains("the middleware gzip, static yet"),
+            "{error}"
+        );
+        assert!(lines.next().unwrap().starts_with("http.fcgi: "), "{error}");
         let http = Http {
             middleware: vec!["nobody_knows".into(), "http_metrics".into()],
             ..Http::default()

@@ -22,7 +22,8 @@ impl PidFile {
     /// The working directory cannot be written.
     pub(crate) fn write() -> io::Result<Self> {
         let path = std::path::absolute(NAME)?;
-        fs::write(&path, process::id().to_string())?;
+        fs::write(&path, process::id().to_string())
+            .map_err(|error| io::Error::new(error.kind(), format!("{} cannot be written: {error}", path.display())))?;
         Ok(Self { path })
     }
 }

@@ -66,10 +66,14 @@ fn every_script_parses_and_every_file_of_a_package_is_there() {
 
 /// What dpkg runs after a newer rr-http has been unpacked.
 fn after_install(config: &Path) -> Output {
+    after_install_of("http", config)
+}
+
+fn after_install_of(plugin: &str, config: &Path) -> Output {
     let programs = bin::server();
     let path = format!("{}:/usr/bin:/bin", programs.parent().unwrap().display());
     Command::new(bin::repository().join("packages/after-install"))
-        .arg("http")
+        .arg(plugin)
         .env("PATH", path)
         .env("RR_CONFIG", config)
         .output()
@@ -106,4 +110,15 @@ fn without_a_server_an_installation_succeeds_and_says_so() {
             "{told:?}"
         );
     }
+}
+
+/// A server runs, and it is not to be said that none does.
+#[test]
+fn what_the_running_server_does_not_take_is_said_to_be_refused_by_it() {
+    let server = Server::http(json!({}));
+    let told = after_install_of("kv", &server.room().file(".rr.yaml"));
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    let expected = "rr-kv: installed, but the running server goes on with what it has: no such plugin: kv";
+    assert!(told.status.success() && text.contains(expected), "{told:?}");
+    assert!(server.stop().success());
 }

@@ -100,6 +100,63 @@ fn a_pid_file_with_nonsense_signals_nobody() {
     }
 }
 
+/// The server is long dead, and its number perhaps a stranger's.
+#[test]
+fn a_stale_pid_file_signals_nobody() {
+    let room = Room::new();
+    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = stranger.id();
+    room.write(".pid", pid.to_string());
+    let output = rr_in(&room, &["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("no server runs: ") && said.contains("is another program's by now"),
+        "{said}"
+    );
+    assert!(stranger.try_wait().unwrap().is_none(), "it lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    let output = rr_in(&room, &["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("the process {pid} that ")) && said.contains("is gone"),
+        "{said}"
+    );
+}
+
+/// The program's name is another one, and the file is not there any more.
+#[test]
+fn a_server_whose_program_was_removed_is_stopped() {
+    let room = Room::new();
+    let port = free_port();
+    let file = room.write(".rr.yaml", standin::config(port, json!({}), json!({})).to_string());
+    let program = room.install(&bin::server(), "my-server");
+    let mut serve = Command::new(&program);
+    serve.args(["serve", "-p", "-c"]).arg(&file);
+    let server = Server::run(room, port, serve);
+    server.wait_started();
+    std::fs::remove_file(program).unwrap();
+    let output = rr_in(server.room(), &["stop"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(server.wait_exit(SOON).success());
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_named() {
+    let room = Room::new();
+    room.write(".pid/in/the/way", "");
+    let config = standin::config(free_port(), json!({}), json!({}));
+    room.write(".rr.yaml", config.to_string());
+    let output = rr_in(&room, &["serve", "-p"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("/.pid cannot be written: "), "{said}");
+}
+
 #[test]
 fn every_mistake_in_the_configuration_is_told_with_its_line() {
     let room = Room::new();
@@ -152,25 +209,86 @@ fn config_schema_is_a_json_schema() {
     assert!(schema["properties"]["http"].is_object());
 }
 
+/// What `config check` and `serve` say on stderr; both refuse.
+fn refused(room: &Room, yaml: &str) -> String {
+    room.write(".rr.yaml", yaml);
+    let [checked, served] = [&["config", "check"][..], &["serve"]].map(|arguments| {
+        let output = rr_in(room, arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+        text(&output.stderr).to_owned()
+    });
+    assert_eq!(checked.replace("error: ", ""), served);
+    served
+}
+
 #[test]
 fn a_missing_program_is_told_with_the_places_that_were_searched() {
     let room = Room::new();
-    room.write(
-        ".rr.yaml",
-        "version: \"3\"\nserver:\n  command: php\ntemporal:\n  address: 127.0.0.1:7233\n",
-    );
-    let output = rr_in(&room, &["serve"]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = text(&output.stderr);
-    assert!(said.contains("rr-temporal was not found; looked for"), "{said}");
-    assert!(said.contains("libexec/roadrunner/rr-temporal"), "{said}");
-
-    room.write(
-        ".rr.yaml",
+    // A copy of ours has no plugins beside it.
+    let alone = room.install(&bin::server(), "rr-alone");
+    room.write(".rr.yaml", "version: \"3\"\nserver:\n  command: php\nkv: {}\n");
+    for arguments in [&["config", "check"][..], &["serve"]] {
+        let mut command = Command::new(&alone);
+        let output = command
+            .args(arguments)
+            .current_dir(room.path())
+            .env("PATH", "/nowhere")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains(".rr.yaml:4: kv: the plugin kv is asked for, but its program rr-kv was not found"),
+            "{said}"
+        );
+        assert!(said.contains("/nowhere/rr-kv"), "{said}");
+    }
+    let said = refused(
+        &room,
         "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\nsupervisor:\n  plugins:\n    http:\n      binary: /no/such/program\n",
     );
-    let said = text(&rr_in(&room, &["serve"]).stderr);
+    assert!(said.contains(".rr.yaml:9: supervisor.plugins.http.binary: "), "{said}");
     assert!(said.contains("/no/such/program"), "{said}");
+}
+
+#[test]
+fn a_plugin_that_this_build_does_not_have_is_said_to_be_none() {
+    let room = Room::new();
+    let sections = "temporal:\n  address: 127.0.0.1:7233\njobs: {}\ntcp: {}\ncentrifuge: {}\n";
+    let said = refused(&room, &format!("version: \"3\"\nserver:\n  command: php\n{sections}"));
+    for place in [
+        ".rr.yaml:4: temporal: ",
+        ".rr.yaml:6: jobs: ",
+        ".rr.yaml:7: tcp: ",
+        ".rr.yaml:8: centrifuge: ",
+    ] {
+        assert!(said.contains(&format!("{place}this build has no plugin ")), "{said}");
+    }
+    // Who brings a program for it is served.
+    let own = format!("version: \"3\"\nserver:\n  command: php\n{sections}supervisor:\n  plugins:\n");
+    let own = ["temporal", "jobs", "tcp", "centrifuge"]
+        .iter()
+        .fold(own, |own, name| own + &format!("    {name}: {{command: /bin/true}}\n"));
+    room.write(".rr.yaml", own);
+    let output = rr_in(&room, &["config", "check"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_a_plugin_or_the_server_would_refuse_is_found_by_the_check() {
+    let room = Room::new();
+    let yaml = "version: \"3\"\nserver:\n  command: php\nhttp:\n  address: 127.0.0.1:1\n  middleware: [gzip, http_metrics]\n  no_workers_code: 103\n";
+    let said = refused(&room, yaml);
+    assert!(
+        said.contains(".rr.yaml:6: http.middleware: this version does not have the middleware gzip yet"),
+        "{said}"
+    );
+    assert!(
+        said.contains(".rr.yaml:7: http.no_workers_code: 103 is no status"),
+        "{said}"
+    );
+    let said = refused(&room, "version: \"3\"\n");
+    assert!(said.contains("names no plugin to start"), "{said}");
 }
 
 #[test]
@@ -179,7 +297,7 @@ fn sections_that_are_not_served_yet_are_warned_about_once() {
     let server = standin::start(json!({}), settings);
     let warned = server
         .log()
-        .matches("fileserver is configured, but this build does not serve it")
+        .matches("fileserver: configured, but this build does not serve it")
         .count();
     assert_eq!(warned, 1, "{}", server.log());
     assert!(server.stop().success());
@@ -200,9 +318,11 @@ fn silence_is_kept() {
 fn up_shows_a_banner_and_lines_for_people() {
     let room = Room::new();
     let port = free_port();
-    let config = standin::config(port, json!({}), json!({}));
+    let rpc = json!({"rpc": {"listen": format!("tcp://127.0.0.1:{}", free_port())}});
+    let config = standin::config(port, json!({}), rpc);
     let file = room.write(".rr.yaml", config.to_string());
     let server = Server::run(room, port, command(&["up"], &file));
+    server.wait_log("lock         on demand");
     server.wait_log(&format!("http://127.0.0.1:{port}"));
     let plugin = server.plugin("rr-test-plugin");
     server.wait_log(&format!("pid {plugin}"));

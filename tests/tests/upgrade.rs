@@ -81,12 +81,30 @@ fn a_long_request_ends_where_it_began() {
 fn a_new_process_that_cannot_start_changes_nothing() {
     let server = Server::http(json!({}));
     let before = server.plugin("rr-http");
-    for (binary, reason) in [("/bin/false", "exit code 1"), ("/nowhere", "no such program")] {
+    let is_none = "ended before it registered with the server, as a program does that is no plugin of it";
+    let room = server.room();
+    let text_file = room.program("text", "nothing of the kind\n");
+    for (binary, reason) in [
+        ("/bin/false", format!("exit code 1: /bin/false {is_none}")),
+        ("/bin/true", format!("exit code 0: /bin/true {is_none}")),
+        (
+            text_file.to_str().unwrap(),
+            format!("{} {is_none}", text_file.display()),
+        ),
+        ("/nowhere", "no such program".to_owned()),
+    ] {
         let told = refused(&rr(&server, &["upgrade", "http", "--binary", binary]));
-        assert!(told.contains(reason), "{told}");
+        assert!(told.contains(&reason), "{told}");
         assert_eq!(server.plugin("rr-http"), before);
         assert_eq!(server.client().get("/echo?body=still").text(), "still");
     }
+    // The one that serves has not stopped.
+    let told = done(&server, &["plugins"]);
+    assert!(
+        told.contains("http: the next process did not start ") && told.contains("and the present one served on"),
+        "{told}"
+    );
+    assert!(!told.contains("http did not start"), "{told}");
     // Another plugin's program speaks the same contract.
     let other = bin::binary("rr-kv");
     let told = refused(&rr(&server, &["upgrade", "http", "--binary", other.to_str().unwrap()]));

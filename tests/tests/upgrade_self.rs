@@ -54,6 +54,7 @@ fn under_load_no_request_and_no_call_fails() {
         load.stop_unharmed(&server);
     }
     assert_eq!(server.workers(), workers, "their connections live on");
+    assert!(!server.log().contains("has taken the place"), "nobody was gone");
     // What was not touched goes on as before.
     process::kill_and_wait(plugin);
     eventually(SOON, || process::named(server.pid(), "rr-http").len() == 1);

@@ -303,3 +303,23 @@ fn a_save_during_an_upgrade_of_the_supervisor_is_not_missed() {
     assert_eq!(server.plugin("rr-http"), plugin);
     assert!(server.stop().success());
 }
+
+/// A saved configuration takes no effect by itself, and the developer hears what does it.
+#[test]
+fn a_saved_configuration_is_mentioned() {
+    let server = project(&["up", "--watch"], json!({}));
+    let pids = server.workers();
+    let said = "the configuration has changed: `rr reload` takes it over";
+    let mentioned = || server.log().matches(said).count();
+    let text = server.room().read(".rr.yaml");
+    server.room().write(".rr.yaml", &text);
+    eventually(SOON, || mentioned() == 1);
+    // As many editors save.
+    server.room().write("new", &text);
+    std::fs::rename(server.room().file("new"), server.room().file(".rr.yaml")).unwrap();
+    eventually(SOON, || mentioned() == 2);
+    server.room().write(".rr.yaml", &text);
+    eventually(SOON, || mentioned() == 3);
+    assert_eq!(server.workers(), pids);
+    assert!(server.stop().success());
+}

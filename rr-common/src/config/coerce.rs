@@ -24,7 +24,7 @@ pub(super) fn coerce(node: &Node, ty: &Type, path: &str, findings: &mut Findings
             let value = weak::integer(&node.value);
             value.and_then(|n| within(n, *min, *max, *clamp, node, path, findings))
         }
-        Type::Float => weak::float(&node.value),
+        Type::Float { min } => weak::float(&node.value, *min),
         Type::Text { format } => weak::text(&node.value, *format),
         Type::OneOf(names) => weak::one_of(&node.value, names),
         Type::Seconds => weak::seconds(&node.value),

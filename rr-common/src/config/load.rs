@@ -97,13 +97,17 @@ pub fn restore(tree: serde_json::Value, base_dir: PathBuf) -> Result<Loaded, Dia
     })
 }
 
-/// Everything that `load` would say; with `strict` the warnings are errors.
-pub fn check(options: &LoadOptions, strict: bool) -> Findings {
+/// Everything that `load` would say, and what `further` finds wrong with what was loaded without an error; with `strict` the
+/// warnings are errors.
+pub fn check(options: &LoadOptions, strict: bool, further: impl FnOnce(&Loaded) -> Findings) -> Findings {
     let mut findings = match resolve(options, &|name| std::env::var(name).ok()) {
-        Ok((loaded, findings)) => Findings {
-            errors: findings.errors,
-            warnings: loaded.warnings,
-        },
+        Ok((loaded, mut findings)) => {
+            if findings.errors.is_empty() {
+                findings = further(&loaded);
+            }
+            findings.warnings.extend(loaded.warnings);
+            findings
+        }
         Err(errors) => Findings {
             errors: errors.0,
             warnings: Vec::new(),
@@ -111,8 +115,8 @@ pub fn check(options: &LoadOptions, strict: bool) -> Findings {
     };
     if strict {
         findings.errors.append(&mut findings.warnings);
-        findings.sort();
     }
+    findings.sort();
     findings
 }
 

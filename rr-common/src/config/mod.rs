@@ -29,6 +29,7 @@ pub mod section;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod unfit;
 mod weak;
 mod yaml;
 
@@ -42,3 +43,4 @@ pub use load::{LoadOptions, Loaded, check, check_text, load, load_with, restore}
 pub use node::{Node, Origin, Source, Value};
 pub use origin::{ShowOptions, show};
 pub use section::Config;
+pub use unfit::unfit_http;

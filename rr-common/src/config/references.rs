@@ -6,19 +6,10 @@ use super::{
     diagnostic::{Diagnostic, Findings},
     node::{Node, Origin},
     section::{Http, Jobs, Pipeline, Pool, Redis, Server, Storage},
+    unfit,
 };
 use std::path::Path;
 
-/// Names of the HTTP middleware that exist.
-const MIDDLEWARE: [&str; 7] = [
-    "gzip",
-    "headers",
-    "http_metrics",
-    "otel",
-    "proxy_ip_parser",
-    "sendfile",
-    "static",
-];
 const LEVELS: [&str; 7] = ["debug", "info", "warn", "error", "dpanic", "panic", "fatal"];
 
 struct Check<'a> {
@@ -231,8 +222,8 @@ impl Check<'_> {
             }
         }
         for name in &http.middleware {
-            if !MIDDLEWARE.contains(&name.as_str()) {
-                let near = super::check::nearest(name, MIDDLEWARE.into_iter());
+            if !unfit::known_middleware().any(|known| known == name) {
+                let near = super::check::nearest(name, unfit::known_middleware());
                 let message = format!("requested middleware does not exist: {name}");
                 let mut warning = Diagnostic::at(&self.origin("http.middleware"), "http.middleware", message);
                 warning.help = near.map(|near| format!("did you mean `{near}`?"));

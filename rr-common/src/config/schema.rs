@@ -16,7 +16,9 @@ pub(super) enum Type {
         /// A larger value is taken as `max`, as the reference does with a few keys (`x-clamp`).
         clamp: bool,
     },
-    Float,
+    Float {
+        min: Option<f64>,
+    },
     Text {
         format: Format,
     },
@@ -102,7 +104,9 @@ fn compile(schema: &Json, root: &Json) -> Type {
         Some("boolean") => Type::Bool,
         Some("integer") if object.contains_key("x-seconds") => Type::Seconds,
         Some("integer") => integer(object),
-        Some("number") => Type::Float,
+        Some("number") => Type::Float {
+            min: object.get("minimum").and_then(Json::as_f64),
+        },
         Some("string") => Type::Text {
             format: match object.get("format").and_then(Json::as_str) {
                 Some("address") => Format::Address,

@@ -64,8 +64,8 @@ pub(super) fn seconds(value: &Value) -> Result<Value, String> {
     Ok(Value::Int(seconds.into()))
 }
 
-/// A finite number.
-pub(super) fn float(value: &Value) -> Result<Value, String> {
+/// A finite number, of that size at least.
+pub(super) fn float(value: &Value, min: Option<f64>) -> Result<Value, String> {
     let x = match value {
         Value::Bool(b) => f64::from(u8::from(*b)),
         Value::Int(n) => *n as f64,
@@ -73,9 +73,10 @@ pub(super) fn float(value: &Value) -> Result<Value, String> {
         Value::Text(text) => text.trim().parse().map_err(|_| expected("a number", value))?,
         _ => return Err(expected("a number", value)),
     };
-    match x.is_finite() {
-        true => Ok(Value::Float(x)),
-        false => Err(expected("a finite number", value)),
+    match (x.is_finite(), min) {
+        (false, _) => Err(expected("a finite number", value)),
+        (true, Some(min)) if x < min => Err(format!("must be at least {min}, found {x}")),
+        (true, _) => Ok(Value::Float(x)),
     }
 }
 

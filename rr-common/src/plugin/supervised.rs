@@ -211,6 +211,14 @@ struct Allegiance {
     patience: Duration,
 }
 
+/// The next supervisor.
+struct Successor {
+    link: Link,
+    changes: Streaming<WatchConfigResponse>,
+    /// It was told that there was none: no mere change of the supervisor's program.
+    missed: bool,
+}
+
 impl Allegiance {
     /// Follows one supervisor after the other; returns when one is gone and nobody has taken its place in time.
     async fn keep(mut self, mut changes: Streaming<WatchConfigResponse>) {
@@ -230,17 +238,24 @@ impl Allegiance {
                     continue;
                 }
             }
-            let Some((next, stream)) = self.find_successor().await else {
+            let Some(Successor {
+                link: next,
+                changes: stream,
+                missed,
+            }) = self.find_successor().await
+            else {
                 return;
             };
-            tracing::info!(target: "control", "another supervisor has taken the place of the one that is gone");
+            if missed {
+                tracing::info!(target: "control", "another supervisor has taken the place of the one that is gone");
+            }
             link = (!self.registration.started).then_some(next);
             changes = stream;
         }
     }
 
     /// Registers anew as soon as anybody accepts it.
-    async fn find_successor(&mut self) -> Option<(Link, Streaming<WatchConfigResponse>)> {
+    async fn find_successor(&mut self) -> Option<Successor> {
         let gone = Instant::now();
         let mut until = gone + self.patience;
         let mut is_told = false;
@@ -253,7 +268,11 @@ impl Allegiance {
             {
                 // It may have changed while nobody told us.
                 take_over(&config);
-                return Some((link, changes));
+                return Some(Successor {
+                    link,
+                    changes,
+                    missed: is_told,
+                });
             }
             let now = Instant::now();
             // One that becomes another program is back before that.

@@ -275,7 +275,7 @@ impl Writer {
 
     fn take(&mut self, input: RawFd, datagram: &Datagram<'_>) {
         if let Some(tail) = self.tails.get(&input) {
-            tail.push(datagram.text);
+            tail.note(datagram.logger, datagram.text);
         }
         if !datagram.more && !datagram.rest {
             return self.outputs.write(datagram.logger, datagram.text);

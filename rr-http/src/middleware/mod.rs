@@ -14,10 +14,6 @@ use http::request::Parts;
 use rr_otel::Tracer;
 use std::sync::Arc;
 
-/// Middleware that this version does not have. To leave one out in silence could lay files or addresses open, so a
-/// configuration that names it does not start.
-const MISSING: [&str; 5] = ["static", "headers", "gzip", "sendfile", "proxy_ip_parser"];
-
 /// The layers, the innermost first.
 #[derive(Debug, Default)]
 pub(crate) struct Layers(Vec<Layer>);
@@ -29,27 +25,18 @@ enum Layer {
 }
 
 impl Layers {
-    /// The layers of these names; or the names of those that are not there. Names that nobody knows are a warning, as in
-    /// the reference; `otel` is nothing without a tracer, which the section of that name makes.
-    pub(crate) fn new(
-        names: &[String],
-        metrics: &Arc<HttpMetrics>,
-        tracer: Option<&Tracer>,
-    ) -> Result<Self, Vec<String>> {
+    /// The layers of these names. Names that nobody knows are a warning, as in the reference, and those that are not there yet have
+    /// been refused; `otel` is nothing without a tracer, which the section of that name makes.
+    pub(crate) fn new(names: &[String], metrics: &Arc<HttpMetrics>, tracer: Option<&Tracer>) -> Self {
         let mut layers = Vec::new();
-        let mut missing = Vec::new();
         for name in names {
             match name.as_str() {
                 "http_metrics" => layers.push(Layer::Metrics(metrics.clone())),
                 "otel" => layers.extend(tracer.cloned().map(Layer::Traces)),
-                known if MISSING.contains(&known) => missing.push(format!("middleware {known}")),
                 _ => tracing::warn!(target: "http", requested = %name, "requested middleware does not exist"),
             }
         }
-        match missing.is_empty() {
-            true => Ok(Self(layers)),
-            false => Err(missing),
-        }
+        Self(layers)
     }
 
     /// A request's way in, from the outermost layer to the innermost.

@@ -1,6 +1,7 @@
 //! `config check`, `config show` and `config schema`: what the server makes of its configuration.
 
 use super::{Failure, Global};
+use crate::serve;
 use clap::Subcommand;
 use rr_common::config::{self, ShowOptions};
 use std::{
@@ -50,7 +51,7 @@ pub(super) fn run(global: &Global, what: &What) -> Result<ExitCode, Failure> {
 }
 
 fn check(global: &Global, strict: bool) -> Result<ExitCode, Failure> {
-    let findings = config::check(&global.load_options(), strict);
+    let findings = config::check(&global.load_options(), strict, serve::findings);
     let mut out = io::stderr().lock();
     for warning in &findings.warnings {
         writeln!(out, "warning: {warning}")?;

@@ -12,6 +12,7 @@ pub(super) fn sentence(death: &Death) -> String {
     if !death.worker {
         let lasted = human::lasted(death.lasted_seconds);
         let what = match death.cause.as_str() {
+            "start" | "crash" if death.next => ": the next process did not start",
             "start" => "did not start",
             "crash" => "died",
             "stop" => "was stopped",
@@ -32,7 +33,11 @@ pub(super) fn sentence(death: &Death) -> String {
             0 => String::new(),
             pid => format!("; pid {pid} had run for {lasted}"),
         };
-        return plain(&format!("{plugin} {what} {when}{early}: {why}{process}"));
+        let (space, present) = match death.next {
+            true => ("", ", and the present one served on"),
+            false => (" ", ""),
+        };
+        return plain(&format!("{plugin}{space}{what} {when}{early}{present}: {why}{process}"));
     }
     let after = match (death.cause.as_str(), death.execs) {
         ("start" | "orphan", _) => String::new(),
@@ -111,6 +116,15 @@ mod tests {
         assert_eq!(
             sentence(&replaced),
             "http was replaced 1 minute ago: upgrade; pid 5 had run for 1m01s"
+        );
+        let next = Death {
+            cause: "start".into(),
+            next: true,
+            ..plugin.clone()
+        };
+        assert_eq!(
+            sentence(&next),
+            "http: the next process did not start 1 minute ago, and the present one served on: SIGKILL; pid 5 had run for 1m01s"
         );
         let worker = Death {
             worker: true,

@@ -12,8 +12,8 @@ use rr_common::{
 };
 use std::path::Path;
 
-/// The reference's text, its line ends included.
-const NOT_CONFIGURED: &str = "rpc service not specified in the configuration. Tip: add\n rpc:\n listen: rr_rpc_address";
+/// What is true, and then the reference's text, its line ends included: a server elsewhere, or of another user, is found by its RPC port only.
+const NOT_FOUND: &str = "no server of this configuration runs here; to find one elsewhere or of another user: rpc service not specified in the configuration. Tip: add\n rpc:\n listen: rr_rpc_address";
 
 /// Connects to the server that these options mean.
 pub(super) fn server(global: &Global) -> Result<Client, Failure> {
@@ -56,7 +56,7 @@ pub(super) fn address(global: &Global) -> Result<Address, Failure> {
         Some(rpc) => configured(&rpc.listen, &loaded.base_dir).map_err(Failure),
         None => {
             let socket = control_socket(&loaded, &global.config).map(Address::Unix);
-            Ok(socket.or_else(|| after_a_change(global)).ok_or(NOT_CONFIGURED)?)
+            Ok(socket.or_else(|| after_a_change(global)).ok_or(NOT_FOUND)?)
         }
     }
 }

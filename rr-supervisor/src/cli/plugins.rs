@@ -5,7 +5,10 @@ use super::{
     rpc::QUICK,
     table::{Cell, Colour, Table, colours},
 };
-use crate::operate::{Death, Process};
+use crate::{
+    fleet::state_shown,
+    operate::{Death, Process},
+};
 use serde_json::json;
 use std::{
     io::{self, Write},
@@ -62,8 +65,7 @@ fn state(process: &Process) -> Cell {
     match process.state.as_str() {
         "running" => Cell::coloured("running", Colour::Green),
         "failed" => Cell::coloured("failed", Colour::Red),
-        // It waits for its first call, as it should.
-        "down" if process.on_demand => Cell::from("on demand"),
+        "down" if process.on_demand => Cell::from(state_shown("down", true)),
         other => Cell::coloured(other, Colour::Yellow),
     }
 }

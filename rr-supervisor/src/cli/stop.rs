@@ -1,7 +1,7 @@
 //! `stop`: SIGTERM to the process in the `.pid` file, a second one with `-f`.
 
 use super::{Failure, Global, Output};
-use crate::pid_file;
+use crate::{control_dir, pid_file};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
@@ -28,6 +28,7 @@ pub(super) fn run(global: &Global, output: Output) -> Result<ExitCode, Failure> 
         )),
         _ => Failure(error.to_string()),
     })?;
+    find(pid, &path)?;
     if output.json {
         println!("{}", serde_json::json!({ "pid": pid }));
     } else if !global.silent {
@@ -48,6 +49,33 @@ pub(super) fn run(global: &Global, output: Output) -> Result<ExitCode, Failure> 
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file may be older than its server's end, and its number somebody else's by now, who must not be signalled.
+fn find(pid: i32, file: &Path) -> Result<(), Failure> {
+    let text = match control_dir::has_one(pid) {
+        Ok(true) => return Ok(()),
+        // The signal is denied then as well, most likely, and the kernel's word on that is the better one.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        // A server that is just starting has none yet.
+        Ok(false) if is_same_program(pid) => return Ok(()),
+        Ok(false) => "is another program's by now",
+        Err(_) => "is gone",
+    };
+    let file = file.display();
+    Err(Failure(format!(
+        "no server runs: the process {pid} that {file} names {text}"
+    )))
+}
+
+/// Whether that process runs a program of our name, which may have been replaced meanwhile.
+fn is_same_program(pid: i32) -> bool {
+    let program = |of: &str| {
+        let path = std::fs::read_link(format!("/proc/{of}/exe")).ok()?;
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        Some(name.trim_end_matches(" (deleted)").to_owned())
+    };
+    program("self").is_some_and(|own| program(&pid.to_string()) == Some(own))
 }
 
 /// The working directory that `serve` with the same flags has.

@@ -40,9 +40,8 @@ fn banner(fleet: &Fleet, begin: Instant) -> String {
     let pid = std::process::id();
     // Writing to a String cannot fail.
     let mut text = format!("\n  server {COMPATIBLE_VERSION} is up after {millis} ms (pid {pid}); Ctrl-C stops it\n");
-    for (name, pid, addresses) in fleet.shown() {
-        let pid = pid.map_or_else(|| "not running".into(), |pid| format!("pid {pid}"));
-        let _ = writeln!(text, "  {name:<12} {pid:<14} {}", addresses.join("  "));
+    for (name, what, addresses) in fleet.shown() {
+        let _ = writeln!(text, "  {name:<12} {what:<14} {}", addresses.join("  "));
     }
     text
 }

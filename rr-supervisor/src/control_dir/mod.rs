@@ -7,14 +7,17 @@
 //!
 //! - [`identity`]: whose a directory is, in its name and in the file; [`find`]: where directories are
 //! - [`claim`]: a server makes and locks its own; [`clean`]: what the dead have left is removed
+//! - [`owner`]: whether a process has one
 
 mod claim;
 mod clean;
 mod find;
 mod identity;
+mod owner;
 
 pub(crate) use find::{candidates, of_file};
 pub(crate) use identity::{Identity, Signature, addresses};
+pub(crate) use owner::has_one;
 
 use crate::adopt::memory;
 use clean::{remove_dead_sockets, sockets};
@@ -34,8 +37,11 @@ const LOCK: &str = "lock";
 /// The RPC port's own socket in it, where the command line finds a server without `rpc.listen`.
 pub(crate) const RPC_SOCKET: &str = "rpc.sock";
 
-/// Longest path of a directory: a socket's path has 108 bytes, and `/centrifuge.4194304.calls.sock` must fit.
-const LONGEST: usize = 77;
+/// Longest path that the kernel takes for a socket: it has room for 108 bytes, one of which ends the text.
+pub(crate) const LONGEST_SOCKET: usize = 107;
+
+/// Longest path of a directory: the longest name of a socket in it must fit.
+const LONGEST: usize = LONGEST_SOCKET - "/centrifuge.4194304.calls.sock".len();
 
 /// The directory, locked. Removed when it is dropped.
 #[derive(Debug)]
@@ -54,7 +60,9 @@ pub(crate) enum ControlDirError {
     #[error("the control directory {0} is not ours")]
     Foreign(PathBuf),
     /// Too long for a socket path.
-    #[error("supervisor.control.dir: {0} is too long, a socket's path has at most 108 bytes")]
+    #[error(
+        "supervisor.control.dir: {0} is too long: it may have {LONGEST} bytes, so that the paths of the sockets in it have at most {LONGEST_SOCKET}"
+    )]
     Long(PathBuf),
     /// The file system's.
     #[error("the control directory {path}: {error}")]

@@ -28,7 +28,7 @@ pub(crate) struct ControlSockets {
 pub(crate) fn access(config: &Config, entries: &[Entry]) -> io::Result<Access> {
     let mut access = Access::new(&config.supervisor.control)?;
     for entry in entries {
-        if let Some(user) = process::user(&entry.process).map_err(io::Error::other)? {
+        if let Some(user) = process::user(&entry.name, &entry.process).map_err(io::Error::other)? {
             access.allow(user.uid);
         }
     }

@@ -42,7 +42,7 @@ impl Fleet {
     }
 
     /// A plugin has no process any more, or got none.
-    pub(super) fn died(&mut self, index: usize, gone: Gone, now: Instant) {
+    pub(super) fn died(&mut self, index: usize, mut gone: Gone, now: Instant) {
         self.changed = true;
         let fail_fast = self.fail_fast;
         let plugin = &mut self.plugins[index];
@@ -52,10 +52,7 @@ impl Fleet {
         let fatal = fail_fast && !asked && !plugin.entry.on_demand && !plugin.life.was_ready();
         let end = gone.end(plugin, now);
         let exit = end.exit;
-        let reason = match end.words.as_str() {
-            "" => end.exit_text(),
-            words => words.to_owned(),
-        };
+        let reason = gone.reason(&end);
         self.history.ended(&name, end);
         match plugin.standing {
             Standing::Serving => {}

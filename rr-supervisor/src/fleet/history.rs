@@ -70,6 +70,8 @@ pub(crate) struct End {
     pub early: bool,
     /// Why it could not start, in its own words.
     pub words: String,
+    /// It was to take the place of one that served, and never did.
+    pub next: bool,
     /// The last of what it logged. The log's thread may still be writing there.
     pub lines: Tail,
 }
@@ -201,6 +203,7 @@ mod tests {
                 verdict: Some(Verdict::Unknown),
                 early: false,
                 words: String::new(),
+                next: false,
                 lines: Tail::default(),
             };
             history.ended("http", end);

@@ -32,6 +32,8 @@ struct KeptEnd {
     verdict: Option<Verdict>,
     early: bool,
     words: String,
+    #[serde(default)]
+    next: bool,
     lines: Span,
 }
 
@@ -53,6 +55,7 @@ impl KeptHistory {
             verdict: end.verdict,
             early: end.early,
             words: end.words.clone(),
+            next: end.next,
             lines: baggage.add_bytes(&end.lines.bytes()),
         };
         let orphan = |orphan: Orphan| KeptOrphan {
@@ -103,6 +106,7 @@ impl KeptEnd {
             verdict: self.verdict,
             early: self.early,
             words: self.words,
+            next: self.next,
             lines: Tail::from(baggage.bytes(self.lines).unwrap_or_default()),
         }
     }
@@ -159,6 +163,7 @@ mod tests {
                             verdict: [None, Some(Verdict::Killed), Some(Verdict::OutOfMemory)][usize::from(number % 3)],
                             early: number % 2 == 0,
                             words: String::from_utf8_lossy(&bytes).into_owned(),
+                            next: number % 4 == 0,
                             lines: Tail::from(&*bytes),
                         }),
                     }
@@ -183,6 +188,7 @@ mod tests {
             verdict: None,
             early: false,
             words: String::new(),
+            next: false,
             lines: Span::default(),
         };
         let orphan = |pid| KeptOrphan {

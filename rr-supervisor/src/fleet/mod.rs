@@ -52,7 +52,7 @@ use nix::unistd::Pid;
 pub(crate) use past::Past;
 use plugin::Plugin;
 pub(crate) use replace::{Next, Told};
-pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State};
+pub(crate) use roster::{Calls, Member, Roster, RosterWatch, State, state_shown};
 use rr_common::config::section::Restart;
 use std::{
     sync::Arc,
@@ -205,7 +205,7 @@ impl Fleet {
     }
 
     /// Name, pid and addresses of each plugin, for people to read.
-    pub(crate) fn shown(&self) -> Vec<(String, Option<Pid>, Vec<String>)> {
+    pub(crate) fn shown(&self) -> Vec<(String, String, Vec<String>)> {
         let addresses = |plugin: &Plugin| {
             let all = plugin.entry.addresses.iter();
             all.map(|listen| self.around.sockets.shown(listen)).collect()
@@ -214,8 +214,11 @@ impl Fleet {
             .iter()
             .filter(|plugin| plugin.is_serving())
             .map(|plugin| {
-                let pid = plugin.process.as_ref().map(|process| process.pid);
-                (plugin.entry.name.clone(), pid, addresses(plugin))
+                let what = match plugin.pid() {
+                    Some(pid) => format!("pid {pid}"),
+                    None => plugin.member().shown().to_owned(),
+                };
+                (plugin.entry.name.clone(), what, addresses(plugin))
             })
             .collect()
     }

@@ -1,6 +1,7 @@
 //! A plugin's process says who it is: whom we take, and why not.
 
 use super::{Calls, Fleet, plugin::Plugin};
+use crate::control_dir::LONGEST_SOCKET;
 use nix::unistd::Pid;
 use rr_common::{
     config::{BUNDLED, OWN_PREFIXES},
@@ -8,9 +9,6 @@ use rr_common::{
 };
 use std::time::Instant;
 use tonic::Status;
-
-/// The longest path that the kernel takes for a socket.
-const LONGEST_PATH: usize = 107;
 
 impl Fleet {
     /// Takes the registration of a process, told by its group, or says why not.
@@ -36,9 +34,9 @@ impl Fleet {
         self.plugins[index].is_meant(registration)?;
         let name = &registration.plugin;
         for path in [&registration.socket, &registration.calls_socket] {
-            if path.len() > LONGEST_PATH || !(path.is_empty() || path.starts_with('/')) {
+            if path.len() > LONGEST_SOCKET || !(path.is_empty() || path.starts_with('/')) {
                 return Err(Status::invalid_argument(format!(
-                    "the plugin {name} names a socket that is no absolute path of at most {LONGEST_PATH} bytes: {path}"
+                    "the plugin {name} names a socket that is no absolute path of at most {LONGEST_SOCKET} bytes: {path}"
                 )));
             }
         }

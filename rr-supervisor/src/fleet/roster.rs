@@ -99,12 +99,25 @@ impl Member {
         self.upgrading && self.state == State::Running
     }
 
+    /// As people read it in a table.
+    pub(crate) fn shown(&self) -> &'static str {
+        state_shown(self.word(), self.on_demand)
+    }
+
     /// Where in its life it is, as people read it.
     pub(crate) fn word(&self) -> &'static str {
         match self.is_upgrading() {
             true => "upgrading",
             false => self.state.text(),
         }
+    }
+}
+
+/// What people read of a state: who waits for its first call, as it should, is not just down.
+pub(crate) fn state_shown(state: &str, on_demand: bool) -> &str {
+    match state {
+        "down" if on_demand => "on demand",
+        other => other,
     }
 }
 

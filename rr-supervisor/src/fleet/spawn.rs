@@ -23,8 +23,11 @@ impl Plugin {
         let is_custom = self.entry.is_custom();
         let (output, words) = Output::open(name, is_custom, lines.clone()).map_err(failed)?;
         let entry = &self.entry;
-        let control_dir: PathBuf = match process::user(&entry.process)? {
-            Some(user) => around.control_dir.for_user(&user).map_err(failed)?,
+        let control_dir: PathBuf = match process::user(&entry.name, &entry.process)? {
+            Some(user) => {
+                let made = around.control_dir.for_user(&user);
+                made.map_err(|error| SpawnError::denied(&entry.name, &user, error))?
+            }
             None => around.control_dir.path().to_owned(),
         };
         let limits = &entry.process.limits;

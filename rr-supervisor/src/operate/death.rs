@@ -32,6 +32,8 @@ pub(crate) struct Death {
     pub exit: String,
     /// Before it was ready, or right after.
     pub early: bool,
+    /// It was the next process of an upgrade or a reload; the one in place served on.
+    pub next: bool,
     /// What it said about it, or the exit again.
     pub reason: String,
     /// The last lines that it wrote.
@@ -60,6 +62,7 @@ impl Death {
             },
             exit,
             early: end.early,
+            next: end.next,
             lines: if trouble {
                 last_lines(&end.lines.text())
             } else {
@@ -88,6 +91,7 @@ impl Death {
             reason: bounded(death.exit.clone()),
             exit: bounded(death.exit),
             early: false,
+            next: false,
             lines: last_lines(&death.words),
             request: bounded(death.request),
             execs: death.execs,

@@ -22,7 +22,11 @@ use rr_common::{
     telemetry::metrics::Usage,
 };
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -130,9 +134,10 @@ impl Overview {
             let (member, past) = (member.clone(), roster.past.clone());
             looking.spawn(async move { (index, look(&member, &past).await) });
         }
-        let mut plugins = looking.join_all().await;
+        // All at once: however many do not answer, the whole takes one bound.
+        let (own, mut plugins) = tokio::join!(self.own(roster.stopping), looking.join_all());
         plugins.sort_by_key(|(index, _)| *index);
-        let mut all = vec![self.own(roster.stopping).await];
+        let mut all = vec![own];
         all.extend(plugins.into_iter().map(|(_, seen)| seen));
         all
     }
@@ -142,8 +147,10 @@ impl Overview {
         let pid = std::process::id();
         let mut workers = Vec::new();
         let residents = self.residents.all();
+        let until = Instant::now() + QUICK;
         for resident in &residents {
-            let seen = ask::within(&**resident, QUICK, resident.workers()).await;
+            let left = until.saturating_duration_since(Instant::now());
+            let seen = ask::within(&**resident, left, resident.workers()).await;
             workers.extend(seen.unwrap_or_default());
         }
         let process = Process {

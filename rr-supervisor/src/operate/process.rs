@@ -117,20 +117,25 @@ pub(super) async fn look(member: &Member, past: &Past) -> Seen {
         process.memory = memory_of(pid).await;
     }
     if member.channel.is_some() {
-        if let Ok(told) = ask::details(member).await {
+        let health = async |mut client: PluginClient<Channel>| client.health(HealthRequest {}).await;
+        let ready = async |mut client: PluginClient<Channel>| client.ready(ReadyRequest {}).await;
+        let (told, health, ready) = tokio::join!(
+            ask::details(member),
+            ask::ask(member, QUICK, health),
+            ask::ask(member, QUICK, ready),
+        );
+        if let Ok(told) = told {
             seen.workers = told.workers.into_iter().map(Worker::from).collect();
             seen.pools = told.pools.into_iter().map(Queue::from).collect();
             deaths.extend(told.deaths);
             process.workers_memory = seen.workers.iter().map(|worker| worker.memory).sum();
             process.workers = Some(seen.workers.len()).filter(|count| *count > 0);
         }
-        let health = async |mut client: PluginClient<Channel>| client.health(HealthRequest {}).await;
-        process.health = match ask::ask(member, QUICK, health).await {
+        process.health = match health {
             Ok(answer) => answer.unhealthy,
             Err(error) => error.to_string(),
         };
-        let ready = async |mut client: PluginClient<Channel>| client.ready(ReadyRequest {}).await;
-        process.ready = ask::ask(member, QUICK, ready).await.is_ok_and(|answer| answer.ready);
+        process.ready = ready.is_ok_and(|answer| answer.ready);
     }
     let recent = deaths.len().saturating_sub(WORKER_DEATHS);
     let recent = deaths.into_iter().skip(recent);

@@ -32,6 +32,9 @@ const ROLES: [(&str, Role); 6] = [
     ("centrifuge", Role::Ingress),
 ];
 
+/// Bundled plugins that this build does not have yet: a program of that name is somebody else's. Whoever brings one removes its name.
+const NOT_YET: [&str; 5] = ["centrifuge", "grpc", "jobs", "tcp", "temporal"];
+
 /// One plugin process that the configuration asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
@@ -77,12 +80,38 @@ pub(crate) struct Listen {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) struct Missing {
     name: String,
+    /// `supervisor.plugins.NAME.binary` has said where it is.
+    named: bool,
     looked: Vec<PathBuf>,
+}
+
+impl Missing {
+    /// The key of the configuration that asks for it, or for this place of it.
+    pub(crate) fn key(&self) -> String {
+        match self.named {
+            true => format!("supervisor.plugins.{}.binary", self.name),
+            false => self.name.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, looked } = self;
+        let Self { name, named, looked } = self;
+        if *named {
+            let place = looked.first().map_or(Path::new(""), PathBuf::as_path).display();
+            return write!(
+                f,
+                "the plugin {name} has no program there: {place} is no file that can be executed"
+            );
+        }
+        if NOT_YET.contains(&name.as_str()) {
+            return write!(
+                f,
+                "this build has no plugin {name} yet, so nothing would serve this section; take it out, or name a program that does with \
+                 supervisor.plugins.{name}.command"
+            );
+        }
         write!(
             f,
             "the plugin {name} is asked for, but its program rr-{name} was not found; looked for"
@@ -90,10 +119,7 @@ impl fmt::Display for Missing {
         for path in looked {
             write!(f, "\n  {}", path.display())?;
         }
-        if looked.len() > 1 {
-            write!(f, "\n(supervisor.plugins.{name}.binary names another place)")?;
-        }
-        Ok(())
+        write!(f, "\n(supervisor.plugins.{name}.binary names another place)")
     }
 }
 
@@ -211,6 +237,7 @@ fn program(name: &str, process: &PluginProcess, places: &Places) -> Result<Progr
         Some(path) => Ok(Program::binary(path)),
         None => Err(Missing {
             name: name.to_owned(),
+            named: !process.binary.is_empty(),
             looked,
         }),
     }
@@ -311,12 +338,22 @@ mod tests {
         let places = Places {
             directories: vec![dir.path().join("a"), dir.path().join("b")],
         };
-        let error = program("jobs", &PluginProcess::default(), &places)
-            .unwrap_err()
-            .to_string();
-        for place in ["a/rr-jobs", "b/rr-jobs", "supervisor.plugins.jobs.binary"] {
-            assert!(error.contains(place), "{error}");
+        let error = |name: &str, process: &PluginProcess| {
+            let missing = program(name, process, &places).unwrap_err();
+            format!("{}: {missing}", missing.key())
+        };
+        let text = error("http", &PluginProcess::default());
+        for part in ["http: ", "a/rr-http", "b/rr-http", "supervisor.plugins.http.binary"] {
+            assert!(text.contains(part), "{text}");
         }
+        let text = error("jobs", &PluginProcess::default());
+        assert!(text.starts_with("jobs: this build has no plugin jobs yet"), "{text}");
+        let named = PluginProcess {
+            binary: "/nowhere".into(),
+            ..PluginProcess::default()
+        };
+        let text = error("jobs", &named);
+        assert!(text.starts_with("supervisor.plugins.jobs.binary: "), "{text}");
         fs::create_dir(dir.path().join("b")).unwrap();
         let binary = dir.path().join("b/rr-jobs");
         fs::write(&binary, "").unwrap();

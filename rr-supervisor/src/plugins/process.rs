@@ -4,6 +4,7 @@ use super::catalog;
 use crate::{cgroup::CgroupError, place::Place};
 use command_fds::{CommandFdExt, FdMapping};
 use nix::{
+    errno::Errno,
     sys::signal::{Signal, kill, killpg},
     unistd::{Pid, User},
 };
@@ -70,8 +71,25 @@ pub(crate) struct Spawn<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpawnError {
     /// The configured user does not exist.
-    #[error("no such user: {0}")]
-    User(String),
+    #[error("supervisor.plugins.{plugin}.user: no such user: {user}")]
+    User {
+        /// Whose it was to be.
+        plugin: String,
+        /// Its name.
+        user: String,
+    },
+    /// We may not start a process under that user.
+    #[error(
+        "supervisor.plugins.{plugin}.user: no process can be started as {user} without the rights of root: {error}"
+    )]
+    As {
+        /// Whose it was to be.
+        plugin: String,
+        /// The user's name.
+        user: String,
+        /// What the kernel says.
+        error: io::Error,
+    },
     /// A taken port, no descriptor for the log, and the like.
     #[error("{0}")]
     Prepare(io::Error),
@@ -139,7 +157,8 @@ impl Spawn<'_> {
             unsafe_exec::enter_group(&mut command, group);
         }
         self.place.apply(&mut command);
-        if let Some(user) = user(self.process)? {
+        let user = user(self.name, self.process)?;
+        if let Some(user) = &user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
         if !self.process.dir.is_empty() {
@@ -203,7 +222,13 @@ impl Spawn<'_> {
             .fd_mappings(mappings)
             .map_err(|error| failed(io::Error::other(error)))?;
         // The handle is dropped: the reaper waits for all children, by their pid.
-        let child = command.spawn().map_err(failed)?;
+        let child = command.spawn().map_err(|error| match &user {
+            // A program that may not be executed is denied with another code.
+            Some(user) if error.raw_os_error() == Some(Errno::EPERM as i32) => {
+                SpawnError::denied(self.name, user, error)
+            }
+            _ => failed(error),
+        })?;
         let pid = i32::try_from(child.id()).map_err(|error| failed(io::Error::other(error)))?;
         Ok(Pid::from_raw(pid))
     }
@@ -213,14 +238,28 @@ impl Spawn<'_> {
 ///
 /// # Errors
 /// There is no such user.
-pub(crate) fn user(process: &PluginProcess) -> Result<Option<User>, SpawnError> {
+pub(crate) fn user(plugin: &str, process: &PluginProcess) -> Result<Option<User>, SpawnError> {
     let name = process.user.as_str();
     if name.is_empty() {
         return Ok(None);
     }
     match User::from_name(name) {
         Ok(Some(user)) => Ok(Some(user)),
-        _ => Err(SpawnError::User(name.to_owned())),
+        _ => Err(SpawnError::User {
+            plugin: plugin.to_owned(),
+            user: name.to_owned(),
+        }),
+    }
+}
+
+impl SpawnError {
+    /// We may not do for that user what its process needs.
+    pub(crate) fn denied(plugin: &str, user: &User, error: io::Error) -> Self {
+        Self::As {
+            plugin: plugin.to_owned(),
+            user: user.name.clone(),
+            error,
+        }
     }
 }
 

@@ -76,23 +76,17 @@ impl Source {
 
     /// What a configuration asks for, looked at from its own directory.
     pub(super) fn wanted(&self, mut loaded: Loaded, directory: PathBuf) -> Result<Wanted, String> {
-        let entries = serve::entries(&loaded.config).map_err(|error| error.to_string())?;
-        if entries.is_empty() && !serve::serves_by_itself(&loaded.config) {
-            return Err("the configuration names no plugin (such as a section http)".into());
-        }
+        let entries = serve::startable(&loaded).map_err(|error| error.to_string())?;
         if self.for_people {
             serve::for_people(&mut loaded).map_err(|error| error.to_string())?;
         }
         let json = serde_json::to_vec(&loaded.tree).map_err(|error| error.to_string())?;
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-        let unserved = loaded.config.unserved_sections();
-        warnings.extend(
-            unserved
-                .iter()
-                .map(|section| format!("{section} is configured, but this build does not serve it")),
-        );
+        warnings.extend(serve::unserved(&loaded).iter().map(ToString::to_string));
         let access = endpoints::access(&loaded.config, &entries).map_err(|error| error.to_string())?;
-        let wish = Wish::of(&loaded.config, self.watch, &directory, |text| warnings.push(text));
+        let wish = Wish::of(&loaded.config, self.watch, (&directory, &self.options.file), |text| {
+            warnings.push(text)
+        });
         let wish = wish.map_err(|error| error.to_string())?;
         let signature = control_dir::Identity {
             file: &loaded.base_dir.join(self.options.file.file_name().unwrap_or_default()),

@@ -3,15 +3,18 @@
 use crate::{
     control_dir::ControlDirError, endpoints::Unfit, on_init::OnInitError, service::SpecError, watch::WatchError,
 };
-use rr_common::telemetry::LogError;
+use rr_common::{config::Diagnostics, telemetry::LogError};
 use std::io;
 
 /// Why the server does not start; the text is for the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
-    /// Programs of configured plugins are missing, or there is nothing to start.
+    /// Programs of configured plugins are missing, or would refuse the configuration.
     #[error("{0}")]
-    Plugins(String),
+    Unfit(#[from] Diagnostics),
+    /// There is nothing to start.
+    #[error("the configuration names no plugin to start (such as a section http)")]
+    Nothing,
     /// The log cannot be set up.
     #[error("{0}")]
     Log(#[from] LogError),

@@ -15,7 +15,7 @@ mod prepare;
 mod settings;
 mod watched;
 
-pub(crate) use check::{check, entries, serves_by_itself};
+pub(crate) use check::{check, findings, startable, unserved};
 pub(crate) use settings::{for_people, own_logs, patience};
 
 use crate::{
@@ -80,13 +80,9 @@ pub(crate) async fn serve(
         place,
         exported,
     } = start;
-    let entries = entries(&loaded.config)?;
+    let entries = startable(&loaded)?;
     if options.for_people {
         for_people(&mut loaded)?;
-    }
-    if entries.is_empty() && !serves_by_itself(&loaded.config) {
-        let text = "the configuration names no plugin to start (such as a section http)";
-        return Err(ServeError::Plugins(text.into()));
     }
     let mut signals = Signals::new()?;
     let mut reaper = Reaper::new()?;
@@ -94,7 +90,7 @@ pub(crate) async fn serve(
     warn(&loaded);
     let mut before = Predecessor::unpack(options.baggage, &log);
     let gate = Gate::unpack(&mut before.baggage).map_or_else(Gate::new, Ok)?;
-    let watched = match Watched::prepare(gate, &loaded.config, options.watch, &place.directory) {
+    let watched = match Watched::prepare(gate, &loaded.config, options.watch, (&place.directory, options.file)) {
         Ok(watched) => watched,
         Err(error) => {
             log.finish(LAST_LINES);
@@ -161,10 +157,10 @@ fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!(target: "config", "{warning}");
     }
-    for warning in cgroup::warnings(&loaded.config.supervisor) {
+    for warning in check::unserved(loaded) {
         tracing::warn!(target: "config", "{warning}");
     }
-    for section in loaded.config.unserved_sections() {
-        tracing::warn!(target: "config", "{section} is configured, but this build does not serve it");
+    for warning in cgroup::warnings(&loaded.config.supervisor) {
+        tracing::warn!(target: "config", "{warning}");
     }
 }

@@ -16,13 +16,18 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// What a configuration asks for; with `everything` the project in this directory.
+    /// What a configuration asks for; with `everything` the project in this directory, and the configuration's file in it.
     ///
     /// # Errors
     /// It cannot be watched.
-    pub(super) fn prepare(gate: Gate, config: &Config, everything: bool, base: &Path) -> Result<Self, WatchError> {
+    pub(super) fn prepare(
+        gate: Gate,
+        config: &Config,
+        everything: bool,
+        place: (&Path, &Path),
+    ) -> Result<Self, WatchError> {
         let warn = |text| tracing::warn!(target: "watch", "{text}");
-        let wish = Wish::of(config, everything, base, warn)?;
+        let wish = Wish::of(config, everything, place, warn)?;
         let prepared = wish.clone().map(|wish| watch::prepare(wish, &gate)).transpose()?;
         if wish.is_none() {
             // Nobody would ever open it again.

@@ -228,6 +228,10 @@ impl Prepared {
                 while let Some(action) = burst.as_mut().and_then(|burst| burst.elapse(now)) {
                     match action {
                         Action::Renew(hold) => renewals.renew(&subject.plugins, hold),
+                        Action::Settled(..) if subject.plugins.is_empty() => {
+                            *burst = None;
+                            tracing::info!(target: "watch", "the configuration has changed: `rr reload` takes it over");
+                        }
                         Action::Settled(first, others) => {
                             *burst = None;
                             renewals.report(&subject.plugins, &shown(&self.base, &first, others));

@@ -48,6 +48,8 @@ enum Names {
     Containing(Vec<String>),
     /// PHP's, and the configuration's of PHP frameworks.
     OfProjects,
+    /// Every one: the root is a single file.
+    All,
 }
 
 /// Plugins, and the files whose change renews their workers.
@@ -105,6 +107,19 @@ impl Subject {
         }
     }
 
+    /// The server's own configuration, which renews nobody.
+    pub(super) fn of_configuration(file: &Path) -> Self {
+        Self {
+            plugins: Vec::new(),
+            roots: vec![Root {
+                path: file.to_owned(),
+                recursive: false,
+            }],
+            ignore: BTreeSet::new(),
+            names: Names::All,
+        }
+    }
+
     /// Whether what is in this directory matters.
     pub(super) fn enters(&self, dir: &Path) -> bool {
         self.roots.iter().any(|root| self.enters_from(root, dir))
@@ -141,6 +156,7 @@ impl Names {
             return false;
         }
         match self {
+            Self::All => true,
             Self::Containing(patterns) => patterns.iter().any(|pattern| name.contains(pattern.as_str())),
             Self::OfProjects if name == ".env" || name.starts_with(".env.") => true,
             Self::OfProjects => !name.starts_with('.') && ENDINGS.iter().any(|ending| name.ends_with(ending)),
@@ -150,7 +166,7 @@ impl Names {
     /// Whether a directory of this name is entered.
     fn descend(&self, name: &str) -> bool {
         match self {
-            Self::Containing(_) => true,
+            Self::Containing(_) | Self::All => true,
             Self::OfProjects => !name.starts_with('.') && !ANYWHERE.contains(&name),
         }
     }

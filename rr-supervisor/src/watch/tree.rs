@@ -127,7 +127,11 @@ impl Tree {
                 // It is another one now: a link was pointed elsewhere, a directory made anew.
                 self.forget(&path);
                 self.cover(subjects)?;
-                changes.push(Change::Dir(path));
+                changes.push(if path.is_file() {
+                    Change::File(path)
+                } else {
+                    Change::Dir(path)
+                });
             }
         }
         for dir in self.dirs.get(&number).cloned().unwrap_or_default() {

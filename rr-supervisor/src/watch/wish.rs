@@ -25,7 +25,7 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// What the section names, and with `everything` the project in this directory. `None` if there is nothing. `warn` hears what is of
+    /// What the section names, and with `everything` the project in this directory with the configuration's file. `None` if there is nothing. `warn` hears what is of
     /// no use in the section.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Wish {
     pub(crate) fn of(
         config: &Config,
         everything: bool,
-        base: &Path,
+        (base, file): (&Path, &Path),
         warn: impl FnMut(String),
     ) -> Result<Option<Self>, WatchError> {
         if config.reload.is_none() && !everything {
@@ -45,7 +45,12 @@ impl Wish {
         if interval < SHORTEST {
             return Err(WatchError::Interval(interval));
         }
-        let subjects = rules::subjects(config, everything, base, warn);
+        let mut subjects = rules::subjects(config, everything, base, warn);
+        let file = base.join(file.file_name().unwrap_or_default());
+        // It may have gone since it was read, or lie elsewhere.
+        if everything && file.is_file() {
+            subjects.push(Subject::of_configuration(&file));
+        }
         let wish = Self {
             subjects,
             poll: section.poll,
@@ -70,7 +75,7 @@ mod tests {
 
     fn wish(tree: Value, everything: bool) -> Result<Option<Wish>, WatchError> {
         let config: Config = serde_json::from_value(tree).unwrap();
-        Wish::of(&config, everything, Path::new("/srv"), |_| {})
+        Wish::of(&config, everything, (Path::new("/srv"), Path::new(".rr.yaml")), |_| {})
     }
 
     #[test]

@@ -19,7 +19,8 @@ fn errors_are_one_line() {
         (
             "version: '3'",
             vec!["workers"],
-            "rpc service not specified in the configuration. Tip: add",
+            "no server of this configuration runs here; to find one elsewhere or of another user: \
+             rpc service not specified in the configuration. Tip: add",
         ),
         (
             "",

@@ -1,6 +1,7 @@
 //! `rr plugins`: every process of the server, and what died lately.
 
 use crate::served::{Served, cells, row};
+use nix::sys::signal::Signal;
 use rr_tests::{
     eventually,
     operator::{parsed, printed},
@@ -8,6 +9,7 @@ use rr_tests::{
     wait::SOON,
 };
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[test]
 fn plugins_are_shown_with_pid_age_memory_and_deaths() {
@@ -50,4 +52,20 @@ fn plugins_are_shown_with_pid_age_memory_and_deaths() {
     let rows = cells(&drawn);
     assert_eq!(rows[0][..3], ["PLUGIN", "STATE", "PID"]);
     assert_eq!(row(&rows, "http")[2], served.server.plugin("rr-http").to_string());
+}
+
+/// Each is asked for everything at the same time, so the whole answer has the bound of one question.
+#[test]
+fn plugins_that_hang_are_told_after_one_bound() {
+    let served = Served::start(json!({}));
+    let http = served.server.plugin("rr-http");
+    process::signal(http, Signal::SIGSTOP);
+    let begin = Instant::now();
+    let all = parsed(&served.rr(&["plugins", "--json"]))["plugins"].take();
+    let took = begin.elapsed();
+    process::signal(http, Signal::SIGCONT);
+    let mut all = all.as_array().unwrap().iter();
+    let health = &all.find(|process| process["name"] == "http").unwrap()["health"];
+    assert_eq!(health, "the plugin http did not answer within 5s");
+    assert!(took < Duration::from_secs(9), "{took:?}");
 }

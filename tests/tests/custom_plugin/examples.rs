@@ -108,6 +108,15 @@ fn the_rust_example() {
     assert_eq!(ids, (1000..1010).collect::<Vec<_>>());
     let page = rr_tests::Client::tcp(local(metrics)).get("/metrics").text();
     assert!(page.contains("ids_calls_total 10"), "{page}");
+    let socket = format!("rpc.listen=unix://{}", server.room().file("rpc.sock").display());
+    let config = bin::repository().join("examples/plugin-rust/.rr.yaml");
+    let upgrade = operator::command(&["upgrade", "ids", "-o", &socket], &config)
+        .output()
+        .unwrap();
+    succeeded(&server, &upgrade);
+    let next = client.get("/").json();
+    assert_eq!(next["id"], 1010, "it is handed over");
+    eventually(SOON, || process::named(server.pid(), "rr-ids").len() == 1);
     process::kill_and_wait(server.plugin("rr-ids"));
     eventually(SOON, || client.get("/").status == 200);
     assert!(server.stop().success(), "{}", server.log());

@@ -75,6 +75,24 @@ fn a_plugin_that_dies_at_start_fails_the_start() {
     server.wait_log("the plugin http cannot start: exit code 7");
 }
 
+/// What is no plugin of ours is told by its path.
+#[test]
+fn a_program_that_is_no_plugin_is_named() {
+    let settings = json!({"supervisor": {"plugins": {"http": {"binary": "/bin/true"}}}});
+    let server = standin::launch(Room::new(), nothing(), settings);
+    assert_eq!(server.wait_exit(SOON).code(), Some(1));
+    server.wait_log("the plugin http cannot start: exit code 0: /bin/true ended before it registered with the server");
+}
+
+/// A user that does not exist is told by its key.
+#[test]
+fn an_unknown_user_is_told_by_its_key() {
+    let settings = json!({"supervisor": {"plugins": {"http": {"user": "nosuchuser"}}}});
+    let server = standin::launch(Room::new(), nothing(), settings);
+    assert_eq!(server.wait_exit(SOON).code(), Some(1));
+    server.wait_log("supervisor.plugins.http.user: no such user: nosuchuser");
+}
+
 #[test]
 fn with_keep_going_a_failed_plugin_is_tried_again() {
     let room = Room::new();

@@ -115,7 +115,7 @@ pub struct Limits {
     #[schemars(extend("x-zero" = true))]
     pub memory: u64,
     /// Processors: 1.5 is the time of one and a half.
-    #[schemars(extend("x-zero" = true))]
+    #[schemars(range(min = 0), extend("x-zero" = true))]
     pub cpu: f64,
     /// Processes and threads.
     #[schemars(extend("x-zero" = true))]

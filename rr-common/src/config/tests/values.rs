@@ -95,6 +95,10 @@ jobs:
 kv: []
 grpc:
   proto: [gone.proto, 'gone/*.proto']
+supervisor:
+  plugins:
+    http:
+      limits: {cpu: -1, memory: -5}
 ";
     let expected = "\
 .rr.yaml:3: rpc.listen: expected tcp://host:port or unix://path, found \"127.0.0.1:6001\"
@@ -117,7 +121,9 @@ grpc:
 .rr.yaml:25: jobs.pipelines.emails.driver: unknown driver, expected one of amqp, beanstalk, boltdb, google_pub_sub, kafka, memory, nats, redis, sqs, found \"memmory\" (did you mean `memory`?)
 .rr.yaml:26: jobs.pipelines.other: `driver` is missing, expected one of amqp, beanstalk, boltdb, google_pub_sub, kafka, memory, nats, redis, sqs
 .rr.yaml:28: grpc.listen: the address is missing
-.rr.yaml:29: grpc.proto: no such file: gone.proto";
+.rr.yaml:29: grpc.proto: no such file: gone.proto
+.rr.yaml:33: supervisor.plugins.http.limits.cpu: must be at least 0, found -1
+.rr.yaml:33: supervisor.plugins.http.limits.memory: must be at least 0, found -5";
     assert_eq!(errors(".rr.yaml", content).join("\n"), expected);
 }
 
@@ -226,9 +232,9 @@ fn traces_that_cannot_be_are_told_with_their_line() {
 fn strict_turns_warnings_into_errors() {
     let files = dir(&[(".rr.yaml", "version: '3'\nnosuch: 1\n")]);
     let options = options(files.path(), ".rr.yaml", &[]);
-    let findings = crate::config::check(&options, false);
+    let findings = crate::config::check(&options, false, |_| crate::config::Findings::default());
     assert_eq!((findings.errors.len(), findings.warnings.len()), (0, 1));
-    let findings = crate::config::check(&options, true);
+    let findings = crate::config::check(&options, true, |_| crate::config::Findings::default());
     assert_eq!((findings.errors.len(), findings.warnings.len()), (1, 0));
 }
 

@@ -6,7 +6,10 @@ use super::{
     super::{ends, human},
     model::Model,
 };
-use crate::operate::{Process, Queue, Worker};
+use crate::{
+    fleet::state_shown,
+    operate::{Process, Queue, Worker},
+};
 use ratatui_core::{
     style::{Color, Modifier, Style},
     text::{Line, Span},
@@ -92,10 +95,7 @@ fn plugin(process: &Process, selected: bool) -> Line<'static> {
         0 => count.to_string(),
         memory => format!("{count} ({})", human::bytes(memory)),
     });
-    let state = match process.state.as_str() {
-        "down" if process.on_demand => "on demand",
-        other => other,
-    };
+    let state = state_shown(&process.state, process.on_demand);
     let health = match process.health.as_str() {
         _ if !process.serves() => "-",
         "" if process.ready => "ok",
