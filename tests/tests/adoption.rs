@@ -85,7 +85,6 @@ fn a_killed_supervisors_plugins_serve_on_and_are_adopted() {
     assert!(next.stop().success(), "{}", next.log());
 }
 
-/// A plugin that starts by its first call may have died together with the supervisor: the next one does not wait for it.
 /// What custom plugins print goes to the next supervisor, also what they print while there is none.
 #[test]
 fn what_a_custom_plugin_prints_is_read_on() {
@@ -130,6 +129,7 @@ fn what_a_custom_plugin_prints_is_read_on() {
     assert!(next.stop().success(), "{}", next.log());
 }
 
+/// A plugin that starts by its first call may have died together with the supervisor: the next one does not wait for it.
 #[test]
 fn one_that_starts_by_a_call_waits_for_the_next_call() {
     let (server, port) = http(json!({}));

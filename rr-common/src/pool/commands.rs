@@ -81,7 +81,8 @@ impl Pool {
             )));
         };
         self.all_serve(failed).await.map_err(|error| {
-            self.shared.with(|core| core.base -= 1);
+            // Somebody may have taken one away meanwhile; the last one stays.
+            self.shared.with(|core| core.base = core.base.saturating_sub(1).max(1));
             StartError(error)
         })
     }

@@ -121,11 +121,12 @@ impl<W: Member, J: Request> Core<W, J> {
         };
         let expected = slot.last || slot.stage == Stage::Leaving;
         let early = slot.served == 0 && now.saturating_duration_since(slot.created) < EARLY_DEATH;
+        let current = slot.current().map(J::frame);
         let jobs = std::mem::take(&mut slot.jobs);
         // A second call finds what the first one has left: nothing, of a worker that leaves.
         if slot.killed.is_none() && (!expected || !jobs.is_empty() || slot.streaming) {
             slot.broken = true;
-            slot.last_frame = jobs.front().map(J::frame);
+            slot.last_frame = current;
         }
         let harmless = slot.asked || (fate == Fate::Unread && jobs.len() == 1);
         let why = slot.killed.clone();

@@ -53,7 +53,7 @@ impl<W: Member, J: Request> Core<W, J> {
     pub(super) fn kill(&mut self, index: usize, why: Why, now: Instant) {
         let slot = &mut self.slots[index];
         slot.killed = Some(why.clone());
-        slot.last_frame = slot.jobs.front().map(J::frame);
+        slot.last_frame = slot.current().map(J::frame);
         let worker = slot.worker.clone();
         let jobs = std::mem::take(&mut slot.jobs);
         let streaming = slot.streaming;

@@ -54,7 +54,7 @@ impl<W: Member, J: Request> Core<W, J> {
         let running = self
             .slots
             .iter()
-            .filter(|(_, slot)| slot.busy() && !slot.paused && slot.worker.is_some());
+            .filter(|(_, slot)| slot.busy() && !slot.paused && slot.worker.is_some() && slot.killed.is_none());
         let (over, later): (Vec<_>, Vec<_>) = running
             .map(|(index, slot)| (index, slot.since + ttl))
             .partition(|&(_, deadline)| deadline <= now);

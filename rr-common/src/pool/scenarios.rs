@@ -228,6 +228,22 @@ fn every_end_has_its_cause() {
         causes(timed, &[Step::Submit, Step::Time(1000)]),
         [(Cause::ExecTtl, Some(0))]
     );
+    // A stream's frame is not kept, and the one behind it has not begun.
+    let two = || Rules { depth: 2, ..one() };
+    let streams = [Step::Submit, Step::Submit, Step::StreamBegins(0), Step::Dies(0, false)];
+    assert_eq!(causes(two(), &streams), [(Cause::Crash, None)]);
+    let timed = Rules {
+        exec_ttl: Some(Duration::from_secs(1)),
+        ..two()
+    };
+    let streams = [
+        Step::Submit,
+        Step::Submit,
+        Step::StreamBegins(0),
+        Step::Time(1000),
+        Step::Time(1),
+    ];
+    assert_eq!(causes(timed, &streams), [(Cause::ExecTtl, None)]);
     assert_eq!(causes(one(), &[Step::Reset]), [(Cause::Reset, None)]);
     assert_eq!(causes(one(), &[Step::Ask(0)]), [(Cause::Asked, None)]);
     let fewer = [Step::Add, Step::BootSucceeds(0), Step::Remove];

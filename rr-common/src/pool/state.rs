@@ -110,6 +110,11 @@ impl<W, J: Request> Slot<W, J> {
         self.streaming || !self.jobs.is_empty()
     }
 
+    /// The request that it works on, as far as that is known: of a stream nothing is kept, and what stands behind it has not begun.
+    pub(super) fn current(&self) -> Option<&J> {
+        self.jobs.front().filter(|_| !self.streaming)
+    }
+
     /// It serves and will go on doing so.
     pub(super) fn stays(&self) -> bool {
         self.stage == Stage::Serving && !self.last

@@ -10,7 +10,7 @@ use crate::pool::{
 };
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -74,6 +74,8 @@ pub(in crate::pool) struct World {
     pub(in crate::pool) processes: BTreeMap<u64, (Id, Process)>,
     pub(super) tickets: BTreeMap<u64, Ticket>,
     pub(super) submitted: u64,
+    /// Workers whose request ran for too long.
+    pub(super) overdue: BTreeSet<u64>,
     /// Why each worker is no more, and what it was working on.
     pub(in crate::pool) causes: Vec<(Cause, Option<u64>)>,
 }
@@ -105,6 +107,7 @@ impl World {
             processes: BTreeMap::new(),
             tickets: BTreeMap::new(),
             submitted: 0,
+            overdue: BTreeSet::new(),
             causes: Vec::new(),
         };
         world.settle();
@@ -120,7 +123,8 @@ impl World {
                     Effect::Stop(hand) => self.process(hand.0).told = true,
                     Effect::Kill(hand) => self.process(hand.0).dead = true,
                     Effect::Fail(job, _) => self.resolve(job.number, "error"),
-                    Effect::Marked(..) | Effect::Overdue(_) => {}
+                    Effect::Overdue(hand) => assert!(self.overdue.insert(hand.0.serial), "told and killed once"),
+                    Effect::Marked(..) => {}
                 }
             }
             let due = self.core.alarm.is_some_and(|alarm| alarm <= self.now);
