@@ -95,9 +95,9 @@ fn idle_connections_end() {
         raw.read_until("hello");
     }
     assert!(held.into_iter().all(|mut raw| raw.closes_within(SOON)));
-    let mut two = [0; 2].map(|_| server.client().http2().connect());
-    for connection in &mut two {
-        assert_eq!(connection.get("/sleep?ms=900").text(), "slept");
+    for _ in 0..2 {
+        let mut two = server.client().http2().connect();
+        assert_eq!(two.get("/sleep?ms=900").text(), "slept");
     }
     eventually(SOON, || open_files(plugin) <= before);
 }
