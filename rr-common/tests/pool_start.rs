@@ -160,6 +160,11 @@ async fn a_shell_around_the_worker_leaves_no_orphan() {
         assert_ne!(shell, php);
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(shell as i32), nix::sys::signal::SIGKILL).unwrap();
         eventually("php dies with its shell", || !alive(php)).await;
+        // What is sent before the pool has seen it is sent to the dead.
+        eventually("another worker", || {
+            pool.workers().iter().any(|worker| worker.pid != shell)
+        })
+        .await;
         let php = pid(&pool).await;
         stop(&pool).await;
         assert!(!alive(php));

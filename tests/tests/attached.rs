@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 use rr_tests::{
     Rpc, Server, bin, eventually,
-    operator::{rr, seen, text},
+    operator::{self, rr, seen, text, upgrade_self},
     port::{free_port, local, tcp},
     process,
     reload::{Place, action},
@@ -69,6 +69,51 @@ fn an_attached_plugin_comes_goes_and_is_stopped_with_the_server() {
     assert!(again.wait().unwrap().success(), "{}", server.log());
     assert!(server.wait_exit(SOON).success(), "{}", server.log());
     assert!(!process::alive(again.id()));
+}
+
+/// The next supervisor, whether the first one has died or has become another program, leaves its start to whoever has started it.
+#[test]
+fn after_the_supervisors_end_it_is_still_somebody_elses_to_start() {
+    let room = rr_tests::Room::new();
+    let settings = json!({
+        "rpc": {"listen": tcp(free_port())},
+        "supervisor": {
+            "adopt_timeout": "20s",
+            "control": {"dir": room.file("control")},
+            "plugins": {"http": {"attached": true, "binary": null, "env": null}},
+        },
+    });
+    let first = standin::launch(room, json!({}), settings);
+    first.wait_started();
+    let mut plugin = start_plugin(&first);
+    eventually(SOON, || seen(&first, "http")["state"] == "running");
+    upgrade_self(&first);
+    assert_eq!(seen(&first, "http")["pid"], plugin.id());
+    let mut next = None;
+    for dies in [false, true] {
+        if dies {
+            first.signal(Signal::SIGKILL);
+            first.wait_exit(SOON);
+            let serve = operator::command(&["serve"], &first.room().file(".rr.yaml"));
+            let server = Server::run(rr_tests::Room::new(), first.address().port(), serve);
+            server.wait_started();
+            assert_eq!(seen(&first, "http")["pid"], plugin.id());
+            next = Some(server);
+        }
+        plugin.kill().unwrap();
+        plugin.wait().unwrap();
+        eventually(SOON, || seen(&first, "http")["state"] == "down");
+        let log = next.as_ref().unwrap_or(&first).log();
+        assert!(
+            !log.contains("restarted at once") && !log.contains("cannot start"),
+            "{log}"
+        );
+        plugin = start_plugin(&first);
+        eventually(SOON, || seen(&first, "http")["state"] == "running");
+        assert_eq!(seen(&first, "http")["pid"], plugin.id());
+    }
+    assert!(next.unwrap().stop().success());
+    assert!(plugin.wait().unwrap().success());
 }
 
 /// Whoever starts a plugin cannot change under it: one reload without it lies between.

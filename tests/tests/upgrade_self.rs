@@ -21,6 +21,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 /// A server for HTTP with everything that has something to lose.
@@ -114,6 +115,30 @@ fn whoever_asks_by_the_control_directory_is_let_in_at_any_moment() {
     over.store(true, Ordering::Relaxed);
     let (refused, answered) = asking.join().unwrap();
     assert!(refused == 0 && answered > 0, "{refused} of {answered}");
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+/// A plugin that does not run for a moment keeps what it has: the new program waits for it.
+#[test]
+fn a_plugin_that_stands_still_for_a_moment_is_waited_for() {
+    let (server, port) = start();
+    let items = json!({"storage": "memory", "items": [{"key": "k", "value": "dmFsdWU="}]});
+    assert_eq!(Rpc::tcp(local(port)).call("kv.Set", &items).error(), None);
+    let kv = server.plugin("rr-kv");
+    process::signal(kv, Signal::SIGSTOP);
+    let upgrade = operator::start(&server, &["upgrade", "self"]);
+    // By now it has been asked, and does not answer.
+    let adopted = || server.log().contains("\"adopted\"") || server.log().contains("killed and not adopted");
+    let began = Instant::now();
+    eventually(SOON, || began.elapsed() > Duration::from_secs(3) || adopted());
+    process::signal(kv, Signal::SIGCONT);
+    assert!(upgrade.wait_with_output().unwrap().status.success(), "{}", server.log());
+    let has = json!({"storage": "memory", "items": [{"key": "k"}]});
+    assert_eq!(
+        Rpc::tcp(local(port)).call("kv.Has", &has).json()["items"][0]["key"],
+        "k"
+    );
+    assert_eq!(server.plugin("rr-kv"), kv);
     assert!(server.stop().success(), "{}", server.log());
 }
 

@@ -16,8 +16,9 @@ use tonic::{
 /// Longest wait for a connection or an answer of the supervisor, which does nothing slow.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a farewell may take.
-const FAREWELL: Duration = Duration::from_millis(250);
+/// How long a farewell may take, and how soon it is said again to a supervisor that is just becoming another program.
+const FAREWELL: Duration = Duration::from_secs(2);
+const SAID_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long the configuration may take. The supervisor loses its patience before.
 const HANDOVER: Duration = Duration::from_secs(3600);
@@ -129,11 +130,24 @@ impl Link {
 /// # Errors
 /// The supervisor is gone or refuses.
 pub async fn farewell(control: &Path, metrics: String) -> Result<(), LinkError> {
-    let said = async {
+    let say = async || {
         let channel = connect(control).await?;
         let mut client = SupervisorClient::new(channel).max_encoding_message_size(MAX_MESSAGE);
-        let answer = client.farewell(FarewellRequest { metrics }).await;
-        answer.map(drop).map_err(refused("Farewell"))
+        let mut request = tonic::Request::new(FarewellRequest {
+            metrics: metrics.clone(),
+        });
+        request.set_timeout(FAREWELL / 2);
+        client.farewell(request).await.map(drop).map_err(refused("Farewell"))
+    };
+    // What was noted already is noted once more.
+    let said = async {
+        loop {
+            let said = say().await;
+            if said.is_ok() {
+                return said;
+            }
+            tokio::time::sleep(SAID_AGAIN).await;
+        }
     };
     let late = |_| LinkError::Refused {
         call: "Farewell",

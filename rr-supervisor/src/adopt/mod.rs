@@ -42,8 +42,12 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// How long a plugin may take to say what it holds: it has nothing else to do.
+/// How long a plugin may take to say what it holds, when the supervisor before has died: it has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same when that one has just become another program: the plugin was well then, and what it keeps should not be lost for a moment
+/// in which it does not run.
+const PLANNED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long one that hands nothing over may take to free its addresses.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -94,12 +98,13 @@ struct Answer {
     lines: Tail,
 }
 
-/// Looks for plugins of a predecessor in the directory, and takes what they hold.
-pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines: &Lines) -> Left {
+/// Looks for plugins of a predecessor in the directory, and takes what they hold. It was this process itself, if `renewed`.
+pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines: &Lines, renewed: bool) -> Left {
+    let patience = if renewed { PLANNED_PATIENCE } else { PATIENCE };
     let mut left = Left::default();
     let mut answers: Vec<Answer> = Vec::new();
     for path in dir.sockets("held") {
-        match ask(&path, log, lines) {
+        match ask(&path, log, lines, patience) {
             Ok(answer) => answers.push(answer),
             // Frozen, most likely. It keeps the addresses that we have to bind, and nobody could stop it in order.
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => kill(&path),
@@ -198,10 +203,10 @@ impl Left {
 }
 
 /// Asks at a plugin's socket; from then on its log lines are ours.
-fn ask(path: &Path, log: &ServerLog, lines: &Lines) -> io::Result<Answer> {
+fn ask(path: &Path, log: &ServerLog, lines: &Lines, patience: Duration) -> io::Result<Answer> {
     let connection = UnixStream::connect(path)?;
-    connection.set_read_timeout(Some(PATIENCE))?;
-    connection.set_write_timeout(Some(PATIENCE))?;
+    connection.set_read_timeout(Some(patience))?;
+    connection.set_write_timeout(Some(patience))?;
     let (message, descriptors) = handover::receive(&connection)?;
     let held = Held::decode(&*message)?;
     let pid = peer(&connection)?;

@@ -3,7 +3,7 @@
 
 use super::{
     Fleet,
-    plugin::Plugin,
+    plugin::{Plugin, Standing},
     running::{Adopted, Process},
 };
 use crate::{
@@ -126,8 +126,10 @@ impl Fleet {
             let known = self.plugins[index].starts;
             self.arrive(index, process, now + RETURN, now);
             self.plugins[index].starts = known.max(1);
-            // Wanted: if it dies one of ours takes its place.
-            self.tell(index, Event::Start, now);
+            // Wanted: if it dies one of ours takes its place. The next one of an attached plugin is somebody else's to start.
+            if !self.plugins[index].entry.attached {
+                self.tell(index, Event::Start, now);
+            }
         }
     }
 
@@ -196,6 +198,12 @@ impl Fleet {
                 }
             }
         });
+    }
+
+    /// Whether a plugin's next process is on its way.
+    pub(crate) fn is_anyone_coming(&self) -> bool {
+        let comes = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held);
+        self.plugins.iter().any(comes)
     }
 
     /// Why this is no moment to leave the plugins alone: one of them is on its way.

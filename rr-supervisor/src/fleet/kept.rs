@@ -186,7 +186,8 @@ impl Plugin {
         process.lines = lines.of(pid);
         self.process = Some(process);
         self.life.on(Event::Arrived(now + RETURN), now);
-        if let Some(Exit::Code(0) | Exit::Signal(SIGTERM)) = exit {
+        // One that nobody had to ask ends by itself, without a supervisor, and may not be through with it.
+        if let Some(Exit::Code(0) | Exit::Signal(SIGTERM)) | None = exit {
             self.parting = Cause::Upgrade;
             self.life.on(Event::Stop(now + RETURN), now);
         }

@@ -198,7 +198,7 @@ impl Run {
 
     /// Follows a signal, when nothing else is under way.
     pub(crate) fn follow_signal(&mut self) {
-        if self.reload.again && self.reload.running.is_none() {
+        if self.reload.again && self.reload.running.is_none() && !self.fleet.is_anyone_coming() {
             self.reload.again = false;
             self.reload(false, None);
         }

@@ -72,7 +72,7 @@ impl Preparation<'_> {
         let control = &loaded.config.supervisor.control;
         let control_dir = ControlDir::open(control, &identity, &access, before.lock.take())?;
         control_dir.sign(&identity.signature())?;
-        let mut left = adopt::search(&control_dir, entries, self.log, &before.lines);
+        let mut left = adopt::search(&control_dir, entries, self.log, &before.lines, before.renewed);
         let memory = Memory::open(control_dir.path(), before.renewed || !left.plugins.is_empty());
         sockets.inherit(std::mem::take(&mut left.sockets));
         self.bind()?;

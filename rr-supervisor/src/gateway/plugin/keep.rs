@@ -46,10 +46,16 @@ impl Plugin {
         let mut lost: Option<(Calls, Instant)> = None;
         loop {
             let mut retry = false;
-            let next = {
+            let (outlook, next) = {
                 let roster = roster.borrow_and_update();
                 self.look(&roster)
             };
+            // Where a paused process was replaced calls go on to wait until there is a way to the next one, and not to the old one.
+            let has_way = |calls: &Calls| line.as_ref().is_some_and(|line| line.link.calls_at == *calls);
+            let is_late = self.is_held() && matches!(&next, Some(Target::Socket(calls)) if !has_way(calls));
+            if !is_late {
+                self.outlook.set(outlook);
+            }
             match next {
                 Some(Target::Socket(calls)) if line.as_ref().is_some_and(|line| line.link.calls_at == calls) => {}
                 Some(Target::Socket(calls)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &calls)) => {
@@ -59,11 +65,15 @@ impl Plugin {
                     Ok(stream) => {
                         let link = Rc::new(Link::new(stream, calls, &gateway.load));
                         self.connected(Rc::clone(&link));
+                        self.outlook.set(outlook);
                         line = Some(self.serve(&gateway, link));
                         // The picture may have changed meanwhile.
                         continue;
                     }
-                    Err(_) => retry = true,
+                    Err(_) => {
+                        self.outlook.set(outlook);
+                        retry = true;
+                    }
                 },
                 Some(Target::Channel(channel)) => *self.way.borrow_mut() = Way::Unary(channel),
                 None if line.is_none() => *self.way.borrow_mut() = Way::None,
@@ -114,21 +124,22 @@ impl Plugin {
         self.links.borrow_mut().retain(|known| !Rc::ptr_eq(known, link));
     }
 
-    /// Takes the picture in; says how the plugin can be reached.
-    fn look(self: &Rc<Self>, roster: &Roster) -> Option<Target> {
+    /// Takes the picture in; says what calls may hope for, and how the plugin can be reached.
+    fn look(self: &Rc<Self>, roster: &Roster) -> (Outlook, Option<Target>) {
         let member = roster.get(&self.name);
-        let was_held = self.is_held();
-        self.outlook.set(Outlook::of(member, roster.stopping));
-        if self.is_held() && !was_held {
+        let outlook = Outlook::of(member, roster.stopping);
+        if outlook == Outlook::Held && !self.is_held() {
             // What is lent would go on asking the process that is paused.
+            self.outlook.set(outlook);
             let plugin = Rc::clone(self);
             spawn_local(async move { plugin.take_back().await });
         }
-        let member = member.filter(|member| matches!(member.state, State::Running | State::Stopping))?;
-        match &member.calls {
+        let member = member.filter(|member| matches!(member.state, State::Running | State::Stopping));
+        let target = member.and_then(|member| match &member.calls {
             Some(calls) => Some(Target::Socket(calls.clone())),
             None => member.channel.clone().map(Target::Channel),
-        }
+        });
+        (outlook, target)
     }
 
     /// If there is a way, what has waited takes it.
