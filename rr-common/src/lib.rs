@@ -6,6 +6,7 @@
 //! - [`pool`]: the workers of one plugin and who gets which of them
 //! - [`config`]: `.rr.yaml` and `rr.toml`: loading, checking, the typed sections
 //! - [`control`]: the contract `rr.control.v1` between supervisor and plugins
+//! - [`descriptors`]: how many there may be
 //! - [`listen`]: addresses and listening sockets, inherited or bound
 //! - [`health`]: whether a server that a plugin needs is there
 //! - [`memory`]: giving back what only the start needed
@@ -18,6 +19,7 @@
 
 pub mod config;
 pub mod control;
+pub mod descriptors;
 pub mod frame;
 pub mod health;
 pub mod listen;

@@ -25,6 +25,7 @@ mod told;
 use crate::{
     COMPATIBLE_VERSION,
     config::Config,
+    descriptors,
     listen::{self, Listeners},
     pool::Pool,
     rpc::{CallError, Codec},
@@ -160,6 +161,7 @@ pub trait Plugin: Send + Sync + Sized + 'static {
 pub fn run<P: Plugin>() -> ExitCode {
     // First of all, while there is one thread: what was inherited leaves the environment, so that no worker sees it.
     let inherited = listen::inherit();
+    descriptors::raise();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(P::NAME, &error.to_string()),

@@ -2,11 +2,12 @@
 //! this machine has one of version 2 and lets us.
 #![allow(clippy::unwrap_used)]
 
-use rr_tests::{Room, Server, eventually, process, standin, wait::SOON};
+use rr_tests::{Room, Server, bin, eventually, port::free_port, process, server::http_config, standin, wait::SOON};
 use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The stand-in with these limits in this tree.
@@ -17,6 +18,25 @@ fn launch(tree: &Path, limits: Value) -> Server {
 
 fn read(path: PathBuf) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Shells allow few descriptors unless a program asks for more.
+#[test]
+fn as_many_descriptors_as_the_hard_limit_allows() {
+    let (room, port) = (Room::new(), free_port());
+    let file = room.write(".rr.yaml", http_config(port, json!({})).to_string());
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -Sn 300; ulimit -Hn 3000; exec "$0" serve -c "$1""#]);
+    command.arg(bin::server()).arg(file);
+    let server = Server::run(room, port, command);
+    server.wait_ready();
+    for pid in [server.pid(), server.plugin("rr-http"), server.workers()[0]] {
+        let limits = read(format!("/proc/{pid}/limits").into());
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+        assert_eq!(numbers, ["3000", "3000"], "{line}");
+    }
+    assert!(server.stop().success());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
     run::{Ended, Notice},
     serve::{self, Options},
 };
-use rr_common::{COMPATIBLE_VERSION, config, listen::Inherited};
+use rr_common::{COMPATIBLE_VERSION, config, descriptors, listen::Inherited};
 use std::{io, os::fd::OwnedFd, path::PathBuf, process::ExitCode};
 
 /// Runs the server.
@@ -45,6 +45,7 @@ pub(super) fn start(
     watch: bool,
     mut tell: impl FnMut(Notice, u64, &Fleet),
 ) -> Result<ExitCode, Failure> {
+    descriptors::raise();
     let origin = Origin::of_this_process();
     let read = global.load_options();
     let mut baggage = inherited.predecessor.take().and_then(unpack);
