@@ -295,10 +295,9 @@ fn what_a_plugin_or_the_server_would_refuse_is_found_by_the_check() {
 fn sections_that_are_not_served_yet_are_warned_about_once() {
     let settings = json!({"fileserver": {"address": "127.0.0.1:1", "serve": [{"prefix": "/", "root": "."}]}});
     let server = standin::start(json!({}), settings);
-    let warned = server
-        .log()
-        .matches("fileserver: configured, but this build does not serve it")
-        .count();
+    let warning = "fileserver: configured, but this build does not serve it";
+    server.wait_log(warning);
+    let warned = server.log().matches(warning).count();
     assert_eq!(warned, 1, "{}", server.log());
     assert!(server.stop().success());
 }
