@@ -4,9 +4,9 @@
 use rr_tests::{
     Rpc, Server, eventually,
     load::Load,
-    operator::{printed, rr},
+    operator::{printed, rr, upgrade},
     port::{free_port, local, tcp},
-    process,
+    process, rounds,
     wait::SOON,
 };
 use serde_json::{Value, json};
@@ -20,6 +20,29 @@ const SHARE: usize = 1;
 fn workers(rpc: &mut Rpc) -> Vec<Value> {
     let list = rpc.call("informer.Workers", &json!("http")).json();
     list["workers"].as_array().cloned().unwrap_or_default()
+}
+
+/// A reset that meets a plugin's replacement is one of the next process.
+#[test]
+fn resets_among_upgrades_succeed() {
+    let server = Server::http(json!({"rpc": {"listen": tcp(free_port())}}));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let resets = scope.spawn(|| {
+            let mut resets = 0;
+            while !over.load(Ordering::Relaxed) {
+                printed(&rr(&server, &["reset", "http"]));
+                resets += 1;
+            }
+            resets
+        });
+        for _ in 0..rounds(5) {
+            upgrade(&server, "http");
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(resets.join().unwrap() > 0);
+    });
+    assert!(server.stop().success());
 }
 
 /// Requests of two seconds among fast ones. While the workers are replaced, as many as are configured are there for the next

@@ -2,11 +2,11 @@
 
 use super::{
     Residents,
-    ask::{self, AskError, SLOW},
+    ask::{self, AskError, QUICK, SLOW},
     informer::with_workers,
 };
 use crate::{
-    fleet::{RosterWatch, State},
+    fleet::{Member, RosterWatch, State},
     gateway::{Answer, Local},
     notify::Notify,
     place,
@@ -49,22 +49,35 @@ impl Resetter {
 
     async fn reset(&self, plugin: &str) -> Result<(), CallError> {
         let resident = self.residents.find(plugin);
-        let roster = Arc::clone(&self.roster.borrow());
+        let mut roster = self.roster.clone();
         let _told = Reloading::begin(self);
         if let Some(resident) = resident {
             let done = ask::within(&*resident, SLOW, resident.reset()).await;
             return done.map_err(|error| failed(error.to_string()));
         }
-        let member = roster
-            .get(plugin)
-            .ok_or_else(|| CallError::failed(format!("{CHAIN}_by_name: no such plugin: {plugin}")))?;
-        let question = async |mut client: PluginClient<Channel>| client.reset(ResetRequest::default()).await;
-        let answer = ask::ask(member, SLOW, question).await;
-        answer.map(drop).map_err(|error| match error {
-            AskError::Unsupported(_) => failed(format!("the plugin {plugin} has no workers")),
-            other => failed(other.to_string()),
-        })
+        loop {
+            let member = roster.borrow().get(plugin).cloned();
+            let member =
+                member.ok_or_else(|| CallError::failed(format!("{CHAIN}_by_name: no such plugin: {plugin}")))?;
+            let question = async |mut client: PluginClient<Channel>| client.reset(ResetRequest::default()).await;
+            match ask::ask(&member, SLOW, question).await {
+                Ok(_) => return Ok(()),
+                Err(AskError::Unsupported(_)) => return Err(failed(format!("the plugin {plugin} has no workers"))),
+                // Its process was just being replaced, and the next one may be older than this call.
+                Err(AskError::Away { .. }) if succeeded(&mut roster, &member).await => {}
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        }
     }
+}
+
+/// Whether a plugin's process has a successor, or will have one in a moment.
+async fn succeeded(roster: &mut RosterWatch, before: &Member) -> bool {
+    let is_other = |now: &Member| now.pid != before.pid && now.channel.is_some();
+    let other = roster.wait_for(|roster| roster.get(&before.name).is_some_and(is_other));
+    tokio::time::timeout(QUICK, other)
+        .await
+        .is_ok_and(|found| found.is_ok())
 }
 
 impl Local for Resetter {
