@@ -8,7 +8,7 @@ use rr_tests::{
     load::Load,
     operator::{self, done, refused, rr, seen, told},
     port::{at, free_port, local, tcp},
-    process,
+    process, rounds,
     server::{http_config, merge},
     standin,
     wait::SOON,
@@ -83,6 +83,42 @@ fn a_killed_supervisors_plugins_serve_on_and_are_adopted() {
     });
     assert_eq!(server.client().get("/echo?body=new").text(), "new");
     assert!(next.stop().success(), "{}", next.log());
+}
+
+/// The supervisor dies while a reload waits for its last process: of two processes of a plugin one is adopted, and the other leaves as one
+/// that was replaced.
+#[test]
+fn two_generations_of_a_plugin_are_left_without_a_lost_request() {
+    let own = |env: Value| {
+        json!({"supervisor": {"plugins": {"own": {
+            "command": [bin::binary("rr-test-plugin")], "env": env, "rpc_prefixes": ["own"],
+        }}}})
+    };
+    let mut settings = json!({"own": {}});
+    merge(&mut settings, own(json!({"TEST_NO_PORT": "1"})));
+    for _ in 0..rounds(5) {
+        let (server, _) = http(settings.clone());
+        let load = Load::start(server.address(), 4, "/echo?body=hi");
+        let before = std::fs::read(server.room().file(".rr.yaml")).unwrap();
+        server.change(json!({"http": {"pool": {"num_workers": 3}}}));
+        server.change(own(json!({"TEST_NO_PORT": "1", "TEST_HANG_AT_START": "1"})));
+        let reload = operator::start(&server, &["reload"]);
+        eventually(SOON, || server.workers().len() == 5);
+        load.goes_on();
+        let generations = process::named(server.pid(), "rr-http");
+        assert_eq!(generations.len(), 2);
+        kill(&server);
+        server.room().write(".rr.yaml", before);
+        let next = successor(&server);
+        load.goes_on();
+        eventually(SOON, || {
+            generations.iter().filter(|pid| process::alive(**pid)).count() == 1
+        });
+        load.goes_on();
+        load.stop_unharmed(&next);
+        assert!(next.stop().success(), "{}", next.log());
+        drop(reload.wait_with_output());
+    }
 }
 
 /// What custom plugins print goes to the next supervisor, also what they print while there is none.

@@ -11,6 +11,7 @@
 pub(crate) mod memory;
 
 use crate::{
+    control,
     control_dir::ControlDir,
     logs::ServerLog,
     plugins::{
@@ -28,7 +29,7 @@ use nix::{
 };
 use prost::Message;
 use rr_common::{
-    control::{CONTRACT_VERSION, handover, v1::Held},
+    control::{CONTRACT_VERSION, connect, handover, v1::Held},
     telemetry::Tail,
 };
 use std::{
@@ -37,7 +38,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -51,6 +52,9 @@ const PLANNED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long one that hands nothing over may take to free its addresses.
 const LEAVING: Duration = Duration::from_secs(5);
+
+/// How long one that was relieved may take for what it has begun.
+const RELIEVED: Duration = Duration::from_secs(30);
 
 /// Between two looks whether a process has gone.
 const LOOK: Duration = Duration::from_millis(20);
@@ -128,22 +132,24 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines
         let state = files.pop();
         left.sockets.append(&mut descriptors);
         let entry = entries.iter().find(|entry| entry.name == held.plugin);
+        let is_second = left.plugins.iter().any(|found| found.name == held.plugin);
         let reason = match entry {
             None => Some("it is not configured any more".to_owned()),
             Some(_) if held.contract_version != CONTRACT_VERSION => Some(format!(
                 "it speaks version {} of the control contract, this supervisor version {CONTRACT_VERSION}",
                 held.contract_version
             )),
-            Some(_) if left.plugins.iter().any(|found| found.name == held.plugin) => {
-                Some("another process of it serves".to_owned())
-            }
+            Some(_) if is_second => Some("another process of it serves".to_owned()),
             Some(_) => None,
         };
         match reason {
             Some(reason) => {
                 tracing::warn!(target: "supervisor", plugin = held.plugin, pid = pid.as_raw(), "asked to stop and not adopted: {reason}");
-                left.states.extend(state.map(|state| (held.plugin, state)));
-                left.dismiss(pid, entry);
+                left.states.extend(state.map(|state| (held.plugin.clone(), state)));
+                match entry.filter(|entry| is_second && entry.role == Role::Ingress) {
+                    Some(_) => left.relieve(dir.socket_of(&held.plugin, pid), pid),
+                    None => left.dismiss(pid, entry),
+                }
             }
             None => left.plugins.push(Found {
                 name: held.plugin,
@@ -160,6 +166,7 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines
     for path in dir.sockets("") {
         if let Some((name, pid)) = living(&path)
             && !left.plugins.iter().any(|found| found.pid == pid)
+            && !left.asked.contains(&pid)
         {
             tracing::info!(target: "supervisor", plugin = name, pid = pid.as_raw(), "a plugin of the supervisor before is leaving");
             left.dismiss(pid, entries.iter().find(|entry| entry.name == name));
@@ -169,6 +176,21 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines
 }
 
 impl Left {
+    /// Asks a process to stop beside another one that serves in its place: no connection of a client is cut for that. `socket` is its own.
+    fn relieve(&mut self, socket: PathBuf, pid: Pid) {
+        let Ok(process) = Foreign::open(pid) else { return };
+        self.asked.push(pid);
+        tokio::spawn(async move {
+            let told = match connect(&socket).await {
+                Ok(channel) => control::ask_stop(channel, RELIEVED, true).await,
+                Err(_) => false,
+            };
+            if !told {
+                process.signal(Signal::SIGTERM);
+            }
+        });
+    }
+
     /// Asks a process to stop.
     fn dismiss(&mut self, pid: Pid, entry: Option<&Entry>) {
         let Ok(process) = Foreign::open(pid) else { return };

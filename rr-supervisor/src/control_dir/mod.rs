@@ -21,7 +21,7 @@ pub(crate) use owner::has_one;
 
 use crate::adopt::memory;
 use clean::{remove_dead_sockets, sockets};
-use nix::unistd::{User, chown};
+use nix::unistd::{Pid, User, chown};
 use std::{
     fs::{self, File},
     io,
@@ -109,6 +109,16 @@ impl ControlDir {
             }
         };
         sockets(&self.path).into_iter().filter(is_of_kind).collect()
+    }
+
+    /// The own socket of a plugin's process.
+    pub(crate) fn socket_of(&self, plugin: &str, pid: Pid) -> PathBuf {
+        let name = format!("{plugin}.{pid}.sock");
+        let is_it = |path: &PathBuf| path.file_name().is_some_and(|found| *found == *name);
+        self.sockets("")
+            .into_iter()
+            .find(is_it)
+            .unwrap_or_else(|| self.path.join(name))
     }
 
     /// A directory inside for plugins that run under another user, who must be able to make sockets there. A plugin's user may change:
