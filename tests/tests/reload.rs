@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use rr_tests::{
     Room, Rpc, Server, bin, eventually,
     load::Load,
-    operator::{self, done, refused, seen, succeeded, text, told},
+    operator::{self, done, refused, rr, seen, succeeded, text, told},
     port::{at, free_port, local, tcp},
     process,
     reload::{Place, action},
@@ -301,6 +301,28 @@ fn a_signal_reloads() {
     place.server.signal(Signal::SIGHUP);
     place.server.wait_log("the reload has changed nothing");
     assert_eq!(place.get("/echo?body=still"), "still");
+    assert!(place.server.stop().success());
+}
+
+/// A signal that comes while a plugin's next process is on its way is followed when that has arrived, or has been given up.
+#[test]
+fn a_signal_waits_for_an_upgrade() {
+    let mut place = Place::new(json!({"endure": {"log_level": "info"}}));
+    let hangs = place.server.room().program("hangs", "exec sleep 1000");
+    let upgrade = operator::start(&place.server, &["upgrade", "http", "--binary", hangs.to_str().unwrap()]);
+    eventually(SOON, || !process::named(place.server.pid(), "sleep").is_empty());
+    place.change(json!({"http": {"pool": {"num_workers": 1}}}));
+    place.server.signal(Signal::SIGHUP);
+    // It is seen before this is answered.
+    assert!(refused(&rr(&place.server, &["upgrade", "http"])).contains("on its way"));
+    process::signal(process::named(place.server.pid(), "sleep")[0], Signal::SIGTERM);
+    refused(&upgrade.wait_with_output().unwrap());
+    place.server.wait_log("the configuration was reloaded: http: replaced");
+    assert!(
+        !place.server.log().contains("the reload has changed nothing"),
+        "{}",
+        place.server.log()
+    );
     assert!(place.server.stop().success());
 }
 
