@@ -33,7 +33,7 @@ use rr_common::{
     telemetry::Tail,
 };
 use std::{
-    io,
+    fs, io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -187,6 +187,16 @@ impl Left {
             };
             if !told {
                 process.signal(Signal::SIGTERM);
+            }
+            // It removes its sockets itself, unless it is killed; and nobody else knows of it.
+            let end = Instant::now() + RELIEVED * 2;
+            while !process.has_ended() && Instant::now() < end {
+                sleep(LOOK).await;
+            }
+            if process.has_ended() {
+                for kind in ["sock", "calls.sock", "held.sock"] {
+                    let _ = fs::remove_file(socket.with_extension(kind));
+                }
             }
         });
     }
