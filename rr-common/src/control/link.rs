@@ -131,22 +131,24 @@ impl Link {
 /// The supervisor is gone or refuses.
 pub async fn farewell(control: &Path, metrics: String) -> Result<(), LinkError> {
     let say = async || {
-        let channel = connect(control).await?;
+        let channel = connect(control)
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
         let mut client = SupervisorClient::new(channel).max_encoding_message_size(MAX_MESSAGE);
         let mut request = tonic::Request::new(FarewellRequest {
             metrics: metrics.clone(),
         });
         request.set_timeout(FAREWELL / 2);
-        client.farewell(request).await.map(drop).map_err(refused("Farewell"))
+        client.farewell(request).await
     };
-    // What was noted already is noted once more.
+    // What was noted already is noted once more. What was refused would be again.
     let said = async {
         loop {
-            let said = say().await;
-            if said.is_ok() {
-                return said;
+            match say().await {
+                Ok(_) => return Ok(()),
+                Err(status) if is_away(&status) => tokio::time::sleep(SAID_AGAIN).await,
+                Err(status) => return Err(refused("Farewell")(status)),
             }
-            tokio::time::sleep(SAID_AGAIN).await;
         }
     };
     let late = |_| LinkError::Refused {
@@ -154,6 +156,14 @@ pub async fn farewell(control: &Path, metrics: String) -> Result<(), LinkError> 
         reason: "it does not answer".into(),
     };
     tokio::time::timeout(FAREWELL, said).await.map_err(late)?
+}
+
+/// Whether nobody was there, or has answered.
+fn is_away(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded
+    )
 }
 
 fn within<T>(message: T) -> tonic::Request<T> {

@@ -12,7 +12,7 @@ pub(crate) mod memory;
 
 use crate::{
     control,
-    control_dir::ControlDir,
+    control_dir::{self, ControlDir},
     logs::ServerLog,
     plugins::{
         catalog::{Entry, Role},
@@ -33,12 +33,12 @@ use rr_common::{
     telemetry::Tail,
 };
 use std::{
-    fs, io,
+    io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -147,7 +147,7 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines
                 tracing::warn!(target: "supervisor", plugin = held.plugin, pid = pid.as_raw(), "asked to stop and not adopted: {reason}");
                 left.states.extend(state.map(|state| (held.plugin.clone(), state)));
                 match entry.filter(|entry| is_second && entry.role == Role::Ingress) {
-                    Some(_) => left.relieve(dir.socket_of(&held.plugin, pid), pid),
+                    Some(_) => left.relieve(dir, &held.plugin, pid),
                     None => left.dismiss(pid, entry),
                 }
             }
@@ -176,10 +176,11 @@ pub(crate) fn search(dir: &ControlDir, entries: &[Entry], log: &ServerLog, lines
 }
 
 impl Left {
-    /// Asks a process to stop beside another one that serves in its place: no connection of a client is cut for that. `socket` is its own.
-    fn relieve(&mut self, socket: PathBuf, pid: Pid) {
+    /// Asks a process to stop beside another one that serves in its place: no connection of a client is cut for that.
+    fn relieve(&mut self, dir: &ControlDir, plugin: &str, pid: Pid) {
         let Ok(process) = Foreign::open(pid) else { return };
         self.asked.push(pid);
+        let (socket, dir) = (dir.socket_of(plugin, pid), dir.path().to_owned());
         tokio::spawn(async move {
             let told = match connect(&socket).await {
                 Ok(channel) => control::ask_stop(channel, RELIEVED, true).await,
@@ -189,14 +190,8 @@ impl Left {
                 process.signal(Signal::SIGTERM);
             }
             // It removes its sockets itself, unless it is killed; and nobody else knows of it.
-            let end = Instant::now() + RELIEVED * 2;
-            while !process.has_ended() && Instant::now() < end {
-                sleep(LOOK).await;
-            }
-            if process.has_ended() {
-                for kind in ["sock", "calls.sock", "held.sock"] {
-                    let _ = fs::remove_file(socket.with_extension(kind));
-                }
+            if process.has_ended_by(Instant::now() + RELIEVED * 2).await {
+                control_dir::sweep(&dir, Some(pid));
             }
         });
     }

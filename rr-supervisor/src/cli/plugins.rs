@@ -62,10 +62,10 @@ fn table(processes: &[Process]) -> Table {
 }
 
 fn state(process: &Process) -> Cell {
-    match process.state.as_str() {
+    match state_shown(&process.state, process.on_demand) {
         "running" => Cell::coloured("running", Colour::Green),
         "failed" => Cell::coloured("failed", Colour::Red),
-        "down" if process.on_demand => Cell::from(state_shown("down", true)),
+        shown @ "on demand" => Cell::from(shown),
         other => Cell::coloured(other, Colour::Yellow),
     }
 }

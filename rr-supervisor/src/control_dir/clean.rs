@@ -19,16 +19,21 @@ use std::{
 impl ControlDir {
     /// Removes the sockets `PLUGIN.PID.…` of processes that are no more; `ended` is one that may still be buried.
     pub(crate) fn sweep(&self, ended: Option<Pid>) {
-        let has_ended = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let pid = name
-                .and_then(|name| name.split('.').nth(1)?.parse().ok())
-                .map(Pid::from_raw);
-            pid.is_some_and(|pid| ended == Some(pid) || kill(pid, None) == Err(Errno::ESRCH))
-        };
-        for path in sockets(&self.path).into_iter().filter(has_ended) {
-            let _ = fs::remove_file(path);
-        }
+        sweep(&self.path, ended);
+    }
+}
+
+/// The same in the control directory of this path.
+pub(crate) fn sweep(dir: &Path, ended: Option<Pid>) {
+    let has_ended = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let pid = name
+            .and_then(|name| name.split('.').nth(1)?.parse().ok())
+            .map(Pid::from_raw);
+        pid.is_some_and(|pid| ended == Some(pid) || kill(pid, None) == Err(Errno::ESRCH))
+    };
+    for path in sockets(dir).into_iter().filter(has_ended) {
+        let _ = fs::remove_file(path);
     }
 }
 

@@ -15,6 +15,7 @@ mod find;
 mod identity;
 mod owner;
 
+pub(crate) use clean::sweep;
 pub(crate) use find::{candidates, of_file};
 pub(crate) use identity::{Identity, Signature, addresses};
 pub(crate) use owner::has_one;

@@ -3,7 +3,7 @@
 
 use super::{
     Fleet,
-    plugin::{Plugin, Standing},
+    plugin::Plugin,
     running::{Adopted, Process},
 };
 use crate::{
@@ -37,7 +37,7 @@ impl Fleet {
     ///
     /// The door has let it in, so it runs under our own user or an allowed one; more is not asked of it.
     pub(super) fn attach(&mut self, pid: Pid, name: &str, now: Instant) -> Option<usize> {
-        let is = |plugin: &super::Plugin| plugin.entry.attached && plugin.entry.name == name;
+        let is = |plugin: &Plugin| plugin.entry.attached && plugin.entry.name == name;
         let index = self.plugins.iter().position(is)?;
         if self.stopping {
             return None;
@@ -87,7 +87,7 @@ impl Fleet {
             }
         }
         for found in left.plugins {
-            let is = |plugin: &super::Plugin| plugin.entry.name == found.name;
+            let is = |plugin: &Plugin| plugin.entry.name == found.name;
             let Some(index) = self.plugins.iter().position(is) else {
                 continue;
             };
@@ -202,13 +202,12 @@ impl Fleet {
 
     /// Whether a plugin's next process is on its way.
     pub(crate) fn is_anyone_coming(&self) -> bool {
-        let comes = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held);
-        self.plugins.iter().any(comes)
+        self.plugins.iter().any(Plugin::is_coming)
     }
 
     /// Why this is no moment to leave the plugins alone: one of them is on its way.
     pub(crate) fn unsettled(&self, now: Instant) -> Option<String> {
-        let is_settled = |plugin: &super::Plugin| {
+        let is_settled = |plugin: &Plugin| {
             let life = &plugin.life;
             let waits = plugin.is_asleep() || plugin.entry.attached && !life.is_alive();
             let rests = matches!(life.actual(), Actual::Failed | Actual::Down | Actual::Waiting { .. });

@@ -10,7 +10,10 @@ use super::{
 use crate::{
     control_dir::Signature,
     metrics::Ledger,
-    plugins::lifecycle::{Actual, Event, Lifecycle},
+    plugins::{
+        catalog::Entry,
+        lifecycle::{Actual, Event, Lifecycle},
+    },
     reload::Look,
     sockets::Sockets,
     watch::Gate,
@@ -35,8 +38,6 @@ const DEAD_BY: Duration = Duration::from_secs(5);
 pub(crate) struct Change {
     /// Plugins whose next process waits.
     pub held: Vec<String>,
-    /// Plugins that keep state, whose next process serves already.
-    pub exchanged: Vec<String>,
     /// Plugins that go on with their process, and what the next one will be.
     pub kept: Vec<Next>,
     /// Plugins that are not wanted any more.
@@ -78,11 +79,16 @@ impl Fleet {
         }
     }
 
-    /// Lets the change take effect; returns the processes that serve from now on, by plugin.
+    /// Lets the change take effect, after which these plugins are `wanted`; returns the processes that serve from now on, by plugin.
     ///
     /// # Errors
     /// A process that was ready has died meanwhile; then nothing has changed.
-    pub(crate) fn commit(&mut self, change: Change, now: Instant) -> Result<Vec<(String, Pid)>, String> {
+    pub(crate) fn commit(
+        &mut self,
+        change: Change,
+        wanted: &[Entry],
+        now: Instant,
+    ) -> Result<Vec<(String, Pid)>, String> {
         if self.stopping {
             return Err("the server is stopping".into());
         }
@@ -92,9 +98,8 @@ impl Fleet {
             ));
         }
         // One that was still to go, and is wanted again, stays.
-        let kept = change.kept.iter().map(|next| &next.entry.name);
-        let wanted: BTreeSet<&String> = change.held.iter().chain(&change.exchanged).chain(kept).collect();
-        self.dismissed.retain(|name| !wanted.contains(name));
+        self.dismissed
+            .retain(|name| !wanted.iter().any(|entry| entry.name == *name));
         let mut serving = Vec::new();
         for name in &change.held {
             let Some(index) = self.waiting(name) else { continue };
@@ -170,7 +175,6 @@ impl Fleet {
 
     /// The plugins as they are.
     pub(crate) fn look(&self, now: Instant) -> Look {
-        let is_coming = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held);
         let names = |is: fn(&Plugin) -> bool| {
             let found = self.plugins.iter().filter(|plugin| is(plugin));
             found.map(|plugin| plugin.entry.name.clone()).collect()
@@ -180,7 +184,7 @@ impl Fleet {
             coming: self
                 .plugins
                 .iter()
-                .find(|plugin| is_coming(plugin))
+                .find(|plugin| plugin.is_coming())
                 .map(|plugin| plugin.on_its_way(now)),
             failed: names(|plugin| plugin.is_serving() && plugin.life.actual() == Actual::Failed),
             asleep: names(|plugin| plugin.is_serving() && plugin.is_asleep()),

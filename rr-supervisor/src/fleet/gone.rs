@@ -1,10 +1,6 @@
 //! A process of a plugin that is no more, and what is to be remembered of it.
 
-use super::{
-    Cause, End,
-    plugin::{Plugin, Standing},
-    running::Process,
-};
+use super::{Cause, End, plugin::Plugin, running::Process};
 use crate::plugins::lifecycle::{Actual, Exit};
 use nix::sys::signal::Signal;
 use rr_common::oom;
@@ -84,7 +80,7 @@ impl Gone {
             verdict,
             early: life.is_early(now),
             words,
-            next: matches!(plugin.standing, Standing::Coming { .. } | Standing::Held),
+            next: plugin.is_coming(),
             lines: process
                 .as_ref()
                 .map(|process| process.lines.clone())

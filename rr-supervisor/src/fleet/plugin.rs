@@ -145,6 +145,11 @@ impl Plugin {
         matches!(self.standing, Standing::Serving)
     }
 
+    /// True for the next generation, until it has its place.
+    pub(super) fn is_coming(&self) -> bool {
+        matches!(self.standing, Standing::Coming { .. } | Standing::Held)
+    }
+
     /// As others see it.
     pub(super) fn member(&self) -> Member {
         let process = self.process.as_ref();

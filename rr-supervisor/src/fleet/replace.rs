@@ -200,8 +200,7 @@ impl Fleet {
     }
 
     pub(super) fn coming(&self, name: &str) -> Option<usize> {
-        let comes = |plugin: &Plugin| matches!(plugin.standing, Standing::Coming { .. } | Standing::Held);
-        let is = |plugin: &Plugin| comes(plugin) && plugin.entry.name == name;
+        let is = |plugin: &Plugin| plugin.is_coming() && plugin.entry.name == name;
         self.plugins.iter().position(is)
     }
 }
@@ -214,17 +213,17 @@ impl Plugin {
             .life
             .wake()
             .map(|until| until.saturating_duration_since(now).as_secs());
+        let coming = format!("another process of the plugin {name} is on its way already");
         match (self.pid(), left, &self.standing) {
             (Some(pid), Some(left), Standing::Leaving) => {
                 format!(
                     "a process of the plugin {name} finishes what it has begun, for {left} s at the most; its pid is {pid}"
                 )
             }
-            (Some(pid), Some(left), _) => format!(
-                "another process of the plugin {name} is on its way already: it is given up if it is not ready within {left} s, or at \
-                 once by `kill {pid}`"
-            ),
-            _ => format!("another process of the plugin {name} is on its way already"),
+            (Some(pid), Some(left), _) => {
+                format!("{coming}: it is given up if it is not ready within {left} s, or at once by `kill {pid}`")
+            }
+            _ => coming,
         }
     }
 }

@@ -14,9 +14,9 @@ use rustix::process::{self, PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::{net::unix::pipe, sync::mpsc, task::AbortHandle};
+use tokio::{net::unix::pipe, sync::mpsc, task::AbortHandle, time::timeout_at};
 
 /// The process. Watched as long as this is kept.
 #[derive(Debug)]
@@ -44,8 +44,7 @@ impl Foreign {
     /// # Errors
     /// The runtime cannot watch the descriptor.
     pub(crate) fn watch(&mut self, pid: Pid, questions: mpsc::Sender<Question>) -> io::Result<()> {
-        // The runtime's only type for a descriptor of any kind that is safe to use; nothing is read from it.
-        let watched = pipe::Receiver::from_owned_fd_unchecked(self.descriptor.try_clone()?)?;
+        let watched = self.watched()?;
         let watch = tokio::spawn(async move {
             if watched.readable().await.is_ok() {
                 let _ = questions.send(Question::Left { pid }).await;
@@ -53,6 +52,17 @@ impl Foreign {
         });
         self.watch = Some(watch.abort_handle());
         Ok(())
+    }
+
+    /// Whether it ends within that time.
+    pub(crate) async fn has_ended_by(&self, deadline: Instant) -> bool {
+        let Ok(watched) = self.watched() else { return false };
+        timeout_at(deadline.into(), watched.readable()).await.is_ok()
+    }
+
+    /// The runtime's only type for a descriptor of any kind that is safe to use; nothing is read from it.
+    fn watched(&self) -> io::Result<pipe::Receiver> {
+        pipe::Receiver::from_owned_fd_unchecked(self.descriptor.try_clone()?)
     }
 
     /// Whether it ends within that time, for which this thread waits.
@@ -98,9 +108,11 @@ mod tests {
         let (questions, mut asked) = mpsc::channel(1);
         foreign.watch(pid, questions).unwrap();
         assert!(!foreign.has_ended());
+        assert!(!foreign.has_ended_by(Instant::now()).await);
         foreign.signal(Signal::SIGKILL);
         assert!(matches!(asked.recv().await, Some(Question::Left { pid: left }) if left == pid));
         assert!(foreign.has_ended());
+        assert!(foreign.has_ended_by(Instant::now() + Duration::from_secs(10)).await);
         child.wait().unwrap();
         foreign.signal(Signal::SIGKILL);
         assert!(Foreign::open(pid).is_err(), "nobody has that number any more");

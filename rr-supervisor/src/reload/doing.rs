@@ -103,7 +103,6 @@ impl Doing<'_> {
                     .map_err(|reason| cannot(&name, &reason))?;
                 let present = self.look.present.iter().find(|present| present.entry.name == name);
                 done.extend(present.cloned().map(Box::new).map(Done::Exchanged));
-                change.exchanged.push(name.clone());
                 pids.push((name, pid));
             } else {
                 coming.push((name, self.hands.begin(next)?));

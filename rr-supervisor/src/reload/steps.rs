@@ -128,7 +128,7 @@ impl Run {
     fn commit(&mut self, commit: Commit, now: Instant) -> Result<Vec<(String, u32)>, String> {
         let begin = |prepared| self.reload.watcher.begin(prepared);
         let watch = commit.watch.map(begin).transpose().map_err(|error| error.to_string())?;
-        let serving = self.fleet.commit(commit.change, now)?;
+        let serving = self.fleet.commit(commit.change, &commit.current.entries, now)?;
         if let Some(watch) = watch {
             self.reload.watcher.go_on_with(watch);
         }

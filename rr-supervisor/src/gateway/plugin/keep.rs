@@ -57,7 +57,7 @@ impl Plugin {
                 self.outlook.set(outlook);
             }
             match next {
-                Some(Target::Socket(calls)) if line.as_ref().is_some_and(|line| line.link.calls_at == calls) => {}
+                Some(Target::Socket(calls)) if has_way(&calls) => {}
                 Some(Target::Socket(calls)) if lost.as_ref().is_some_and(|lost| is_recent(lost, &calls)) => {
                     retry = true
                 }
